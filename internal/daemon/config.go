@@ -1,0 +1,151 @@
+// Package daemon assembles an agent from its parts and runs it: listeners,
+// consensus, the leader's tasks, signals, reload and leave.
+package daemon
+
+import (
+	"time"
+
+	"github.com/lictor/lictor/internal/logging"
+)
+
+// Config is everything an agent runs with, after files and flags were merged
+// and checked. Package config builds one.
+type Config struct {
+	NodeName          string
+	NodeID            string // a UUID; empty means: kept in the data directory, made on the first start
+	NodeMeta          map[string]string
+	Datacenter        string
+	PrimaryDatacenter string
+	Partition         string // of a client agent; servers are in default
+	Domain            string // DNS domain without dots at the ends
+	DataDir           string // empty only in dev mode: nothing is kept
+	Dev               bool   // in memory, fast timings, pretty JSON
+	Server            bool
+	Bootstrap         bool // this server may elect itself
+	BootstrapExpect   int
+
+	BindAddr      string // cluster traffic, one IP address
+	AdvertiseAddr string // what others dial, one IP address
+	Ports         Ports
+	ClientAddrs   []string  // IP addresses the API listens on by default
+	Addresses     Addresses // per listener; empty means ClientAddrs
+
+	RetryJoin         []string
+	RetryInterval     time.Duration
+	RetryMax          int
+	Encrypt           logging.Secret // base64 gossip key
+	LeaveOnTerminate  bool
+	SkipLeaveOnInt    bool
+	ReconnectTimeout  time.Duration
+	AdvertiseReconn   time.Duration
+	CentralSvcConfig  bool
+	ConnectEnabled    bool
+	EnableDebug       bool
+	DisableKeyring    bool
+	DefaultQueryTime  time.Duration // of a blocking query without wait
+	MaxQueryTime      time.Duration
+	EncryptVerifyIn   bool
+	EncryptVerifyOut  bool
+	PidFile           string
+	UIEnabled         bool
+	AutoReloadConfig  bool
+	SnapshotThreshold uint64
+	SnapshotInterval  time.Duration
+	TrailingLogs      uint64
+
+	ACL         ACL
+	TLS         TLS
+	AutoEncrypt AutoEncrypt
+	Audit       Audit
+	HTTP        HTTP
+	Limits      Limits
+	Log         logging.Config
+}
+
+// Ports are TCP (and for gossip and DNS also UDP) port numbers; -1 means off.
+type Ports struct {
+	DNS, HTTP, HTTPS, GRPC, GRPCTLS, SerfLAN, SerfWAN, Server int
+}
+
+// Addresses are IP addresses, or unix:///path for HTTP, HTTPS and gRPC.
+type Addresses struct {
+	DNS, HTTP, HTTPS, GRPC, GRPCTLS []string
+}
+
+// ACL is the acl stanza (spec: acl.md section 16).
+type ACL struct {
+	Enabled             bool
+	DefaultPolicy       string // "allow" or "deny"
+	DownPolicy          string
+	TokenTTL            time.Duration
+	PolicyTTL           time.Duration
+	RoleTTL             time.Duration
+	EnableKeyListPolicy bool
+	TokenPersistence    bool
+	TokenReplication    bool
+	Tokens              ACLTokens
+}
+
+// ACLTokens are the tokens an agent starts with.
+type ACLTokens struct {
+	InitialManagement             logging.Secret
+	Default                       logging.Secret
+	Agent                         logging.Secret
+	AgentRecovery                 logging.Secret
+	Replication                   logging.Secret
+	ConfigFileServiceRegistration logging.Secret
+	DNS                           logging.Secret
+}
+
+// TLS is the tls stanza: each listener's settings with the defaults filled in.
+type TLS struct {
+	InternalRPC TLSListener
+	HTTPS       TLSListener
+	GRPC        TLSListener
+}
+
+// TLSListener is how one protocol uses TLS. Files are PEM paths.
+type TLSListener struct {
+	CAFile, CAPath       string
+	CertFile, KeyFile    string
+	MinVersion           string // TLSv1_0 … TLSv1_3
+	CipherSuites         []string
+	VerifyIncoming       bool
+	VerifyOutgoing       bool
+	VerifyServerHostname bool
+	UseAutoCert          bool
+}
+
+// AutoEncrypt is the auto_encrypt stanza.
+type AutoEncrypt struct {
+	TLS, AllowTLS bool
+	IPSAN, DNSSAN []string
+}
+
+// Audit is the audit stanza.
+type Audit struct {
+	Enabled bool
+	Sinks   []AuditSink
+}
+
+// AuditSink is one sink of the audit stanza (spec: audit.md section 1).
+type AuditSink struct {
+	Name, Type, Format, Path, DeliveryGuarantee, Mode string
+	RotateDuration                                    time.Duration
+	RotateMaxFiles                                    int
+	RotateBytes                                       int64
+}
+
+// HTTP is the http_config stanza.
+type HTTP struct {
+	BlockEndpoints     []string
+	ResponseHeaders    map[string]string
+	AllowWriteHTTPFrom []string
+	MaxHeaderBytes     int
+}
+
+// Limits is the limits stanza, as far as the HTTP listeners use it.
+type Limits struct {
+	HTTPMaxConnsPerClient int
+	HTTPSHandshakeTimeout time.Duration
+}
