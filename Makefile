@@ -1,0 +1,41 @@
+# The habits of working here. `go run ./cmd/lictor dev` and `go test ./...` need none of this.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@latest
+FUZZTIME ?= 30s
+
+.PHONY: build test test-race test-long bench fuzz fmt lint vuln check
+
+build: ## stripped binaries in bin/
+	go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+test:
+	go test ./...
+
+test-race:
+	go test -race ./...
+
+test-long: ## adds the long runs: more logins, more kills
+	LICTOR_LONG=1 go test -count=1 -timeout 60m ./test/...
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./internal/...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@grep -rlE '^func Fuzz' --include='*_test.go' internal | while read -r f; do \
+		for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$f); do \
+			echo "== $$t"; go test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; \
+		done; \
+	done
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+vuln: ## needs the vulnerability database over the network
+	go run $(GOVULNCHECK) ./...
+
+check: lint test-race vuln

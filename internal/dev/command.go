@@ -1,0 +1,47 @@
+package dev
+
+import (
+	"context"
+	"flag"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/lictor/lictor/internal/cli"
+)
+
+// Command is lictor dev.
+func Command() *cli.Command {
+	var opts Options
+	return &cli.Command{
+		Name:  "dev",
+		Short: "Runs the whole system on this machine",
+		Long: `Starts a local AWS and a server with ACLs in default deny, sets both up as the
+documents do, and plays one ECS task: its role's credentials, consul login, the
+use of its tokens, consul logout. Then the system keeps running, with commands
+to paste. No AWS account and no network are needed.`,
+		Flags: func(fs *flag.FlagSet) {
+			fs.BoolVar(&opts.Once, "once", false, "end after the flow; exit 0 only if every step held")
+			fs.StringVar(&opts.Dir, "dir", "", "keep files, log and data in this directory; by default a temporary one")
+			fs.IntVar(&opts.HTTPPort, "http-port", 0, "port of the HTTP API; by default 8500, or a free one where it is taken")
+			fs.IntVar(&opts.HTTPSPort, "https-port", 0, "port of the HTTPS API; by default 8501, or a free one where it is taken")
+		},
+		Run: func(ctx context.Context, env *cli.Env, _ []string) error {
+			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			opts.Out = env.Out
+			opts.Color = isTerminal(env.Out) && env.Getenv("NO_COLOR") == ""
+			return Run(ctx, opts)
+		},
+	}
+}
+
+// isTerminal reports whether out is a character device that a person looks at.
+func isTerminal(out any) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,141 @@
+// Package dev runs the whole system on one machine: a local AWS, a server with
+// ACLs in default deny, the set-up of the two documents this project started
+// from, and an ECS task that logs in, uses its tokens and leaves. Every step is
+// a command that a person could type, run as a process of its own.
+package dev
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lictor/lictor/internal/awslocal"
+	"github.com/lictor/lictor/internal/logging"
+)
+
+// Options say how lictor dev runs. The zero value plays the flow on the
+// usual ports and keeps running.
+type Options struct {
+	Once      bool   // end after the flow
+	Dir       string // where everything is kept; empty means a temporary directory that goes at the end
+	HTTPPort  int    // 0 means 8500, or a free port where that is taken
+	HTTPSPort int    // 0 means 8501, or a free port where that is taken
+	Color     bool
+	Out       io.Writer
+}
+
+// Names of what dev sets up. The demo lives in a partition of its own, so that
+// the documents' commands can be typed as they stand in the default partition
+// and in the empty one.
+const (
+	demoPartition  = "demo"
+	emptyPartition = "team-a"
+	demoNamespace  = "team-1"
+	account        = "123456789012"
+	region         = "us-west-2"
+	clientMethod   = "iam-ecs-client-token"
+	serviceMethod  = "iam-ecs-service-token"
+)
+
+// world is what a run has built so far.
+type world struct {
+	opts       Options
+	dir        string
+	report     *report
+	tools      tools
+	aws        *awslocal.Server
+	server     *agent
+	management logging.Secret
+	http       string // host:port
+	https      string
+}
+
+// Run plays the flow, each step on opts.Out as it happens, and then keeps
+// running until ctx ends, unless opts.Once. It returns an error if any step
+// did not hold. The server it started is stopped before it returns.
+func Run(ctx context.Context, opts Options) error {
+	began := time.Now()
+	w := &world{opts: opts, report: &report{out: opts.Out, color: opts.Color, now: time.Now}}
+	remove, err := w.makeDir()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	defer w.close()
+	for _, play := range []func(context.Context) error{w.start, w.setUp, w.playTask, w.playRefusals} {
+		if err := play(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return w.explain(err)
+		}
+	}
+	fmt.Fprintf(opts.Out, "\n%d steps held in %s.\n", w.report.steps, roundly(time.Since(began)))
+	if opts.Once {
+		return nil
+	}
+	if err := w.writeInstructions(); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(opts.Out, "\nStopping.")
+		return nil
+	case <-w.server.done:
+		return w.explain(fmt.Errorf("the server ended: %v", w.server.err))
+	}
+}
+
+// makeDir makes the directory that everything is kept in and returns what
+// removes it if it is temporary.
+func (w *world) makeDir() (remove func(), err error) {
+	if w.opts.Dir != "" {
+		w.dir, err = filepath.Abs(w.opts.Dir)
+		if err == nil {
+			err = os.MkdirAll(w.dir, 0o700)
+		}
+		return func() {}, err
+	}
+	w.dir, err = os.MkdirTemp("", "lictor-dev-")
+	return func() { _ = os.RemoveAll(w.dir) }, err
+}
+
+func (w *world) close() {
+	if w.server != nil {
+		w.server.stop()
+	}
+	if w.aws != nil {
+		_ = w.aws.Close()
+	}
+}
+
+// explain adds the end of the server's log to an error, where that may help.
+func (w *world) explain(err error) error {
+	var failed *commandError
+	if w.server == nil || errors.As(err, &failed) {
+		return err
+	}
+	log, readErr := os.ReadFile(w.serverLog())
+	if readErr != nil {
+		return err
+	}
+	return fmt.Errorf("%w\nthe server's log ends:\n%s", err, log[max(0, len(log)-2048):])
+}
+
+func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
+func (w *world) serverLog() string       { return w.file("server.log") }
+func (w *world) caFile() string          { return w.file("consul-https-ca-cert.pem") }
+
+// newUUID returns a random version 4 UUID (RFC 9562).
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

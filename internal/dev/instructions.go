@@ -1,0 +1,68 @@
+package dev
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// writeInstructions leaves a task running for the reader, writes two files to source
+// and prints what can be pasted.
+func (w *world) writeInstructions() error {
+	t, err := w.startTask("consul-ecs/web")
+	if err != nil {
+		return err
+	}
+	env := append([]string{"PATH=" + w.tools.bin + ":" + os.Getenv("PATH")}, w.operator()...)
+	if err := writeEnv(w.file("env"), env); err != nil {
+		return err
+	}
+	taskEnv := append(t.env, "TASK_ID="+t.ID, "CLUSTER_ARN=arn:aws:ecs:"+region+":"+account+":cluster/lictor-dev")
+	if err := writeEnv(w.file("task.env"), taskEnv); err != nil {
+		return err
+	}
+	login := w.login(t, clientMethod, w.file("client-token"))
+	_, err = fmt.Fprintf(w.opts.Out, instructions,
+		w.https, w.http, w.management.Reveal(), w.dir, w.serverLog(),
+		shell(".", w.file("env")),
+		shell(".", w.file("task.env")),
+		shell(append([]string{"consul"}, login...)...),
+		shell("consul", "acl", "token", "read", "-self", "-token-file", w.file("client-token")),
+		shell("consul", "logout", "-token-file", w.file("client-token")),
+		account, emptyPartition, demoNamespace)
+	return err
+}
+
+// writeEnv writes NAME=value pairs as a file that a shell can source.
+func writeEnv(path string, pairs []string) error {
+	var text strings.Builder
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		fmt.Fprintf(&text, "export %s=%s\n", name, shell(value))
+	}
+	return os.WriteFile(path, []byte(text.String()), 0o600)
+}
+
+const instructions = `
+The system keeps running. Stop it with Ctrl-C.
+
+  HTTPS             https://%s
+  HTTP              http://%s
+  management token  %s
+  files             %s
+  server log        %s
+
+In another terminal, be the operator:
+  %s
+  consul acl auth-method list -partition demo
+  consul acl token list -partition demo
+
+Be a task, with the credentials of role consul-ecs/web:
+  %s
+  %s
+  %s
+  %s
+
+The commands of the documents work as written: put %s for <ACCOUNT>, %s for
+<partition-name> (its namespace %s exists); the default partition is empty too.
+`
