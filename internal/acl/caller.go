@@ -2,6 +2,7 @@ package acl
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -20,6 +21,10 @@ type Caller struct {
 	AccessorID string      // of the token, or a name in parentheses' place such as "agent-recovery:n1"
 	Token      *Token      // nil for callers that are no stored token; read-only
 	Authorizer *Authorizer // never nil; decides
+
+	// Asked is set to true by the first question of what the caller may do.
+	// An edge puts one here to find answers that nobody decided about.
+	Asked *atomic.Bool
 }
 
 // Anonymous reports whether the request carried no token of its own.
@@ -28,6 +33,9 @@ func (c Caller) Anonymous() bool { return c.AccessorID == AnonymousAccessor }
 // Allowed reports whether c has p on segment in s. Segment is "" for
 // resources without one (acl, operator, keyring, mesh, peering).
 func (c Caller) Allowed(s tenancy.Scope, p Permission, segment string) bool {
+	if c.Asked != nil {
+		c.Asked.Store(true)
+	}
 	return c.Authorizer.Allowed(s, p, segment)
 }
 
