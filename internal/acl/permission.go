@@ -23,6 +23,15 @@ const (
 	numResources
 )
 
+// The partition and the namespace as objects that can be read and managed: what
+// "policy" directly inside their blocks speaks about. Requests name them through
+// methods of Authorizer of their own.
+const (
+	partitionObject = numResources + iota
+	namespaceObject
+	numTables
+)
+
 var resourceNames = [numResources]string{
 	"acl", "agent", "event", "identity", "intention", "key", "keyring", "mesh",
 	"node", "operator", "peering", "query", "service", "session",

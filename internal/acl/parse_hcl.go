@@ -1,0 +1,253 @@
+package acl
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// hclParser reads the part of HCL 1 that rules use: blocks, assignments of
+// strings and objects, comments, here-documents. Strings have HCL's escapes;
+// ${…} is refused, because HCL reads quotes and escapes inside it otherwise.
+type hclParser struct{ *cursor }
+
+func (p *hclParser) document() ([]item, error) { return p.itemsUntil(p.done) }
+
+// itemsUntil reads entries until end holds. A comma may follow an entry.
+func (p *hclParser) itemsUntil(end func() bool) ([]item, error) {
+	var items []item
+	for {
+		if err := p.skipBlank(); err != nil {
+			return nil, err
+		}
+		if end() {
+			return items, nil
+		}
+		it, err := p.item()
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, it)
+		if err := p.skipBlank(); err != nil {
+			return nil, err
+		}
+		if p.is(',') {
+			p.skip(1)
+		}
+	}
+}
+
+// item reads keys and then a block or an assignment.
+func (p *hclParser) item() (item, error) {
+	var it item
+	for {
+		if err := p.skipBlank(); err != nil {
+			return it, err
+		}
+		switch {
+		case p.is('"') || p.startsIdentifier():
+			k, err := p.key()
+			if err != nil {
+				return it, err
+			}
+			it.keys = append(it.keys, k)
+		case len(it.keys) == 0:
+			return it, syntaxError(p.at, "expected a key got: %s", p.found())
+		case p.is('{'):
+			v, err := p.object()
+			it.value = v
+			return it, err
+		case p.is('=') && len(it.keys) == 1:
+			p.skip(1)
+			v, err := p.value()
+			it.value, it.assigned = v, true
+			return it, err
+		case p.is('='):
+			return it, syntaxError(p.at, "nested object expected: LBRACE got: ASSIGN")
+		default:
+			return it, syntaxError(p.at, "key '%s' expected start of object ('{') or assignment ('=')", joinKeys(it.keys))
+		}
+	}
+}
+
+func (p *hclParser) key() (key, error) {
+	k := key{at: p.at}
+	var err error
+	if p.is('"') {
+		k.text, err = p.str()
+	} else {
+		k.text = p.identifier()
+	}
+	return k, err
+}
+
+func (p *hclParser) value() (value, error) {
+	if err := p.skipBlank(); err != nil {
+		return value{}, err
+	}
+	v := value{at: p.at}
+	var err error
+	switch {
+	case p.is('{'):
+		return p.object()
+	case p.is('['):
+		return p.list()
+	case p.is('"'):
+		v.kind = stringValue
+		v.text, err = p.str()
+		return v, err
+	case p.starts("<<"):
+		v.kind = stringValue
+		v.text, err = p.hereDoc()
+		return v, err
+	}
+	from := p.off
+	p.skipWhile(isWordByte)
+	v.text = p.since(from)
+	if _, err := strconv.ParseFloat(v.text, 64); err != nil && v.text != "true" && v.text != "false" {
+		return v, syntaxError(v.at, "expected a string in quotes got: %s%s", v.text, p.found())
+	}
+	return v, nil
+}
+
+// object reads a block; the cursor stands on its opening brace.
+func (p *hclParser) object() (value, error) {
+	v := value{at: p.at, kind: objectValue}
+	if err := p.enter(); err != nil {
+		return v, err
+	}
+	defer p.leave()
+	p.skip(1)
+	var err error
+	if v.items, err = p.itemsUntil(func() bool { return p.done() || p.is('}') }); err != nil {
+		return v, err
+	}
+	if p.done() {
+		return v, syntaxError(p.at, "object expected closing RBRACE got: EOF")
+	}
+	p.skip(1)
+	return v, nil
+}
+
+// list reads a list of objects and returns their entries together.
+func (p *hclParser) list() (value, error) {
+	all := value{at: p.at, kind: objectValue}
+	p.skip(1)
+	for {
+		if err := p.skipBlank(); err != nil {
+			return all, err
+		}
+		if p.is(']') {
+			p.skip(1)
+			return all, nil
+		}
+		if !p.is('{') {
+			return all, syntaxError(p.at, "lists hold objects only, got: %s", p.found())
+		}
+		v, err := p.object()
+		if err != nil {
+			return all, err
+		}
+		all.items = append(all.items, v.items...)
+		if err := p.skipBlank(); err != nil {
+			return all, err
+		}
+		if p.is(',') {
+			p.skip(1)
+		} else if !p.is(']') {
+			return all, syntaxError(p.at, "list expected closing RBRACK got: %s", p.found())
+		}
+	}
+}
+
+// str reads a string; the cursor stands on its quote.
+func (p *hclParser) str() (string, error) {
+	at := p.at
+	raw, err := p.quoted()
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(raw, "${") {
+		return "", syntaxError(at, "interpolation is not allowed in %s", raw)
+	}
+	text, err := strconv.Unquote(raw)
+	if err != nil || !utf8.ValidString(text) {
+		return "", syntaxError(at, "invalid string %s", raw)
+	}
+	return text, nil
+}
+
+// hereDoc reads <<MARK, lines, MARK and returns the lines.
+func (p *hclParser) hereDoc() (string, error) {
+	at := p.at
+	p.skip(len("<<"))
+	if p.is('-') {
+		p.skip(1)
+	}
+	mark := p.identifier()
+	if mark == "" || !p.is('\n') && !p.starts("\r\n") {
+		return "", syntaxError(at, "here-document without a marker")
+	}
+	p.skip(strings.IndexByte(p.rest(), '\n') + 1)
+	var body strings.Builder
+	for !p.done() {
+		line, _, _ := strings.Cut(p.rest(), "\n")
+		if strings.TrimSpace(line) == mark {
+			p.skip(len(line))
+			return body.String(), nil
+		}
+		p.skip(min(len(line)+1, len(p.rest())))
+		body.WriteString(line + "\n")
+	}
+	return "", syntaxError(at, "here-document is not terminated")
+}
+
+func (p *hclParser) startsIdentifier() bool {
+	r, _ := utf8.DecodeRuneInString(p.rest())
+	return r == '_' || unicode.IsLetter(r)
+}
+
+func (p *hclParser) identifier() string {
+	from := p.off
+	for !p.done() {
+		r, n := utf8.DecodeRuneInString(p.rest())
+		if !strings.ContainsRune("_-.", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			break
+		}
+		p.skip(n)
+	}
+	return p.since(from)
+}
+
+// skipBlank moves over white space and comments.
+func (p *hclParser) skipBlank() error {
+	for {
+		p.skipSpace()
+		switch {
+		case p.is('#') || p.starts("//"):
+			p.skipWhile(func(b byte) bool { return b != '\n' })
+		case p.starts("/*"):
+			end := strings.Index(p.rest()[2:], "*/")
+			if end < 0 {
+				return syntaxError(p.at, "comment is not terminated")
+			}
+			p.skip(end + len("/**/"))
+		default:
+			return nil
+		}
+	}
+}
+
+// isWordByte accepts what numbers and booleans are made of.
+func isWordByte(b byte) bool {
+	return b == '-' || b == '.' || b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+}
+
+func joinKeys(keys []key) string {
+	words := make([]string, len(keys))
+	for i, k := range keys {
+		words[i] = k.text
+	}
+	return strings.Join(words, " ")
+}
