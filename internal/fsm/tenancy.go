@@ -1,0 +1,51 @@
+package fsm
+
+import (
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/state"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// PartitionSet creates or replaces a partition. A new one gets its default namespace.
+type PartitionSet struct {
+	Partition tenancy.Partition
+}
+
+// Apply implements Command.
+func (c PartitionSet) Apply(tx *state.Tx) error { return tx.PutPartition(c.Partition) }
+
+// NamespaceSet creates or replaces a namespace.
+type NamespaceSet struct {
+	Namespace tenancy.Namespace
+}
+
+// Apply implements Command. It returns errs.Invalid if the partition does not exist, or if a
+// linked policy or role is not in its default namespace (tenancy.md section 2.2).
+func (c NamespaceSet) Apply(tx *state.Tx) error {
+	root := c.Namespace.Scope().PartitionRoot()
+	if err := tx.CheckScope(root); err != nil {
+		return err
+	}
+	if c.Namespace.ACLs == nil {
+		return tx.PutNamespace(c.Namespace)
+	}
+	for _, l := range c.Namespace.ACLs.PolicyDefaults {
+		p, err := tx.LinkedPolicy(nil, root, l.ID)
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			return errs.Errorf(errs.Invalid, "Invalid Namespace: no policy with ID %q", l.ID)
+		}
+	}
+	for _, l := range c.Namespace.ACLs.RoleDefaults {
+		r, err := tx.Role(nil, root, l.ID)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			return errs.Errorf(errs.Invalid, "Invalid Namespace: no role with ID %q", l.ID)
+		}
+	}
+	return tx.PutNamespace(c.Namespace)
+}

@@ -1,0 +1,115 @@
+// Package state holds everything that servers replicate, as typed tables with
+// one file a resource. Reads see one consistent moment; writes are made by the
+// replicated log alone, one at a time, each at the index of its log entry.
+package state
+
+import (
+	"sync/atomic"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/lictor/lictor/internal/store"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// Store is the replicated state of one server. Reads are safe for concurrent
+// use, with each other and with the one writer.
+type Store struct {
+	content atomic.Pointer[content]
+}
+
+// content is what a restored snapshot replaces as a whole.
+type content struct {
+	db        *memdb.MemDB
+	abandoned chan struct{}
+}
+
+// New returns a store with nothing in it but the default partition and its
+// default namespace.
+func New() *Store {
+	s := &Store{}
+	s.content.Store(newContent())
+	tx := s.Write(1)
+	if err := tx.PutPartition(tenancy.Partition{
+		Name: tenancy.DefaultName, Description: tenancy.DefaultPartitionDescription,
+	}); err != nil {
+		panic("state: " + err.Error()) // the schema is wrong
+	}
+	tx.Commit()
+	return s
+}
+
+func newContent() *content {
+	db, err := store.Open(metaTable, tokens.rows, policies.rows, roles.rows,
+		authMethods.rows, bindingRules.rows, partitions.rows, namespaces.rows)
+	if err != nil {
+		panic("state: " + err.Error()) // the schema is wrong
+	}
+	return &content{db: db, abandoned: make(chan struct{})}
+}
+
+// Read returns a view of the moment. It is cheap and needs no closing.
+func (s *Store) Read() *Tx {
+	return &Tx{db: s.content.Load().db.Txn(false)}
+}
+
+// Write returns a transaction that applies at index. There is one writer at a
+// time; a second call waits. Commit or Abort has to follow.
+func (s *Store) Write(index uint64) *Tx {
+	return &Tx{db: s.content.Load().db.Txn(true), index: index}
+}
+
+// Abandoned returns a channel that is closed once a snapshot has replaced the
+// content: what was read before, and every watch on it, is of no use then. Take it
+// before the Read that it guards.
+func (s *Store) Abandoned() <-chan struct{} { return s.content.Load().abandoned }
+
+// Tx is a transaction. A read-only one may be used by several goroutines, a
+// writing one by the goroutine that made it. Reads add to the watch set
+// they are given, which may be nil, what their answer depends on; they return
+// nil, nil for a row that does not exist. Returned rows may not be changed.
+type Tx struct {
+	db     *memdb.Txn
+	index  uint64
+	writes int
+}
+
+// Index is the index that a writing transaction applies at.
+func (tx *Tx) Index() uint64 { return tx.index }
+
+// Commit makes a write visible, all at once.
+func (tx *Tx) Commit() { tx.db.Commit() }
+
+// Abort drops a write. It does nothing after Commit.
+func (tx *Tx) Abort() { tx.db.Abort() }
+
+// Apply runs steps in one write transaction at index and returns the result of
+// each. A step that fails changes nothing and does not stop the others. Steps have
+// to be deterministic: if one fails after it has changed something, those that succeeded
+// before it run once more, without it.
+func (s *Store) Apply(index uint64, steps []func(*Tx) error) []error {
+	results := make([]error, len(steps))
+	for {
+		tx := s.Write(index)
+		if tx.run(steps, results) {
+			tx.Commit()
+			return results
+		}
+		tx.Abort()
+	}
+}
+
+// run runs the steps that have not failed yet. It returns false if tx has to be
+// dropped because a failing step has changed something.
+func (tx *Tx) run(steps []func(*Tx) error, results []error) bool {
+	for i, step := range steps {
+		if results[i] != nil {
+			continue
+		}
+		before := tx.writes
+		if results[i] = step(tx); results[i] != nil && tx.writes > before {
+			return false
+		}
+	}
+	return true
+}
