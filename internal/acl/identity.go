@@ -70,10 +70,13 @@ func scopedName(s tenancy.Scope, name string) string {
 // policy lives in s; outside the default scope its text says so. What a policy
 // in s may not say is left out. The ID depends on the rules and datacenters alone.
 func synthesize(statements []string, s tenancy.Scope, datacenters []string, description string) Policy {
-	text := strings.Join(slices.DeleteFunc(statements, func(statement string) bool {
-		rules, err := ParseRules(statement)
-		return err != nil || rules.Check(s) != nil
-	}), "")
+	if !s.IsDefault() {
+		statements = slices.DeleteFunc(statements, func(statement string) bool {
+			rules, err := ParseRules(statement)
+			return err != nil || rules.Check(s) != nil
+		})
+	}
+	text := strings.Join(statements, "")
 	if s.Namespace != tenancy.DefaultName {
 		text = nest("namespace", s.Namespace, text)
 	}

@@ -1,6 +1,7 @@
 package acl
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -106,7 +107,7 @@ func (p *hclParser) value() (value, error) {
 	p.skipWhile(isWordByte)
 	v.text = p.since(from)
 	if _, err := strconv.ParseFloat(v.text, 64); err != nil && v.text != "true" && v.text != "false" {
-		return v, syntaxError(v.at, "expected a string in quotes got: %s%s", v.text, p.found())
+		return v, syntaxError(v.at, "expected a string in quotes got: %s", cmp.Or(v.text, p.found()))
 	}
 	return v, nil
 }

@@ -59,10 +59,14 @@ func ValidRoleName(name string) bool {
 	return name != "" && len(name) <= maxRoleName && onlyOf(name, letter+"-_")
 }
 
-// ValidPolicyName reports whether a policy may have the name. Those of the
-// built-in policies count as valid, although no other policy may begin so.
+// ValidPolicyName reports whether name can be that of a policy, the built-in
+// ones included, whose prefix other policies may not have.
 func ValidPolicyName(name string) bool {
-	return checkPolicyName(strings.TrimPrefix(name, reservedNames)) == nil
+	return name != "" && len(name) <= maxPolicyName && name[0] != '/' && onlyPolicyChars(name)
+}
+
+func onlyPolicyChars(name string) bool {
+	return onlyOf(name, letter+"-_/") && strings.Count(name, "/") <= 1
 }
 
 // reservedNames is how the names of built-in policies begin.
@@ -76,7 +80,7 @@ func checkPolicyName(name string) error {
 		return errs.Errorf(errs.Invalid, "Invalid Policy: invalid Name. Length must be greater than 0 and less than %d", maxPolicyName)
 	case strings.HasPrefix(name, "/") || strings.HasPrefix(name, reservedNames):
 		return errs.Errorf(errs.Invalid, "Invalid Policy: invalid Name. Names cannot be prefixed with '/' or '%s'", reservedNames)
-	case !onlyOf(name, letter+"-_/") || strings.Count(name, "/") > 1:
+	case !onlyPolicyChars(name):
 		return errs.New(errs.Invalid, "Invalid Policy: invalid Name. Only alphanumeric characters, a single '/', '-' and '_' are allowed")
 	}
 	return nil
