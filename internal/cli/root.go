@@ -1,0 +1,52 @@
+package cli
+
+import "github.com/lictor/lictor/internal/awsiam"
+
+// agentCommands construct the commands that run or check an agent instead of
+// talking to one.
+var agentCommands []func() *Command
+
+// Root returns the whole consul command, with the extra commands at its end.
+func Root(extra ...*Command) *Command {
+	root := &Command{
+		Name:  "consul",
+		Short: "Run an agent, or operate the one that is running",
+	}
+	for _, construct := range agentCommands {
+		root.Sub = append(root.Sub, construct())
+	}
+	root.Sub = append(root.Sub,
+		acl(),
+		completion(),
+		info(),
+		keygen(),
+		leave(),
+		login(awsiam.NewBearerToken),
+		logout(),
+		members(),
+		namespace(),
+		partition(),
+		reload(),
+		VersionCommand(),
+	)
+	root.Sub = append(root.Sub, extra...)
+	return root
+}
+
+// acl is the group of everything about who may do what.
+func acl() *Command {
+	return &Command{
+		Name:  "acl",
+		Short: "Manage tokens, policies, roles, auth methods and binding rules",
+		Sub: []*Command{
+			aclAuthMethod(),
+			aclBindingRule(),
+			aclBootstrap(),
+			aclPolicy(),
+			aclRole(),
+			aclSetAgentToken(),
+			aclTemplatedPolicy(),
+			aclToken(),
+		},
+	}
+}
