@@ -1,0 +1,60 @@
+// Package raftnode replicates commands: hashicorp/raft over a write-ahead log on disk,
+// with group commit. It knows no command; the state machine is given to it.
+package raftnode
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/lictor/lictor/internal/logging"
+)
+
+// Config says how a server takes part. ID is required; the zero value of the rest works.
+type Config struct {
+	ID        string       // of this server, for all time
+	Addr      string       // what other servers dial; empty with the transport's own
+	DataDir   string       // the log is kept in its raft directory; empty keeps everything in memory
+	Logger    *slog.Logger // nil logs nothing
+	Bootstrap bool         // a new server begins a cluster of its own
+
+	// Transport reaches the other servers. nil is one in memory, enough for a single
+	// server. Close closes it if it can be closed.
+	Transport raft.Transport
+
+	SnapshotThreshold uint64        // log entries after which a snapshot is due; 0 is 16384
+	SnapshotInterval  time.Duration // how often to look whether one is due; 0 is 30 s
+	TrailingLogs      uint64        // entries to keep after a snapshot; 0 is 10240
+}
+
+const (
+	defaultSnapshotThreshold = 16384
+	defaultSnapshotInterval  = 30 * time.Second
+	snapshotsKept            = 2
+)
+
+func (c *Config) logger() *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}
+
+// bridge is the logger for the libraries below.
+func (c *Config) bridge() hclog.Logger { return logging.HCLog(logging.Named(c.logger(), "raft")) }
+
+// raft returns the library's configuration. Its time-outs stay those of a real
+// cluster: a single server does not wait for them (see campaign).
+func (c *Config) raft() *raft.Config {
+	r := raft.DefaultConfig()
+	r.LocalID = raft.ServerID(c.ID)
+	r.Logger = c.bridge()
+	r.NoLegacyTelemetry = true
+	r.SnapshotThreshold = cmp.Or(c.SnapshotThreshold, defaultSnapshotThreshold)
+	r.SnapshotInterval = cmp.Or(c.SnapshotInterval, defaultSnapshotInterval)
+	r.TrailingLogs = cmp.Or(c.TrailingLogs, r.TrailingLogs)
+	return r
+}

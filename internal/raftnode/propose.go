@@ -1,0 +1,129 @@
+package raftnode
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/fsm"
+)
+
+// Bounds of one log entry.
+const (
+	maxBatchCommands = 256
+	maxBatchBytes    = 512 << 10
+	maxCommandBytes  = 8 << 20
+)
+
+// proposal is a command on its way into the log. Either its proposer gives it up or
+// commitLoop takes it, never both.
+type proposal struct {
+	part    []byte
+	claimed atomic.Bool
+	done    chan outcome
+}
+
+type outcome struct {
+	index uint64
+	err   error
+}
+
+// Propose replicates cmd. When it returns without error, cmd is on disk on a majority and the
+// local store has applied it at the index returned. It returns cmd's own error as
+// it is; ErrNoLeader if this server does not lead; errs.Unavailable if the log cannot be written or
+// ctx ends first, and then says whether the command may still apply.
+func (n *Node) Propose(ctx context.Context, cmd fsm.Command) (uint64, error) {
+	part, err := fsm.EncodeCommand(cmd)
+	if err != nil {
+		return 0, err
+	}
+	if len(part) > maxCommandBytes {
+		return 0, errs.Errorf(errs.Invalid, "the request is too large: %d bytes, at most %d", len(part), maxCommandBytes)
+	}
+	p := &proposal{part: part, done: make(chan outcome, 1)}
+	select {
+	case n.queue <- p:
+	case <-ctx.Done():
+		return 0, errs.Errorf(errs.Unavailable, "not proposed: %w", ctx.Err())
+	case <-n.stopped:
+		return 0, ErrNoLeader
+	}
+	select {
+	case o := <-p.done:
+		return o.index, o.err
+	case <-ctx.Done():
+		if p.claimed.CompareAndSwap(false, true) {
+			return 0, errs.Errorf(errs.Unavailable, "not proposed: %w", ctx.Err())
+		}
+		return 0, errs.Errorf(errs.Unavailable, "proposed, outcome unknown: %w", ctx.Err())
+	case <-n.stopped:
+		return 0, ErrNoLeader
+	}
+}
+
+// commitLoop puts everything that waits into one log entry at a time, so that all
+// of it shares one write to disk: while an entry is written, the next gathers.
+func (n *Node) commitLoop() {
+	for {
+		select {
+		case p := <-n.queue:
+			n.commit(n.gather(p))
+		case <-n.stop:
+			return
+		}
+	}
+}
+
+// gather returns first and what else waits, within the bounds of an entry.
+func (n *Node) gather(first *proposal) []*proposal {
+	batch := make([]*proposal, 0, 1+len(n.queue))
+	size := 0
+	for p := first; ; {
+		if p.claimed.CompareAndSwap(false, true) {
+			batch = append(batch, p)
+			size += len(p.part)
+		}
+		if len(batch) >= maxBatchCommands || size >= maxBatchBytes {
+			return batch
+		}
+		select {
+		case p = <-n.queue:
+		default:
+			return batch
+		}
+	}
+}
+
+// commit writes batch as one entry and tells each proposer the outcome.
+func (n *Node) commit(batch []*proposal) {
+	if len(batch) == 0 {
+		return
+	}
+	parts := make([][]byte, len(batch))
+	for i, p := range batch {
+		parts[i] = p.part
+	}
+	f := n.raft.Apply(fsm.Join(parts...), 0)
+	if err := f.Error(); err != nil {
+		n.fail(batch, err)
+		return
+	}
+	results := f.Response().([]error)
+	for i, p := range batch {
+		p.done <- outcome{index: f.Index(), err: results[i]}
+	}
+}
+
+func (n *Node) fail(batch []*proposal, err error) {
+	answer := asUnavailable(err)
+	if answer != ErrNoLeader {
+		n.log.Error("log not written", "err", err)
+	}
+	for _, p := range batch {
+		p.done <- outcome{err: answer}
+	}
+}
+
+var _ raft.FSM = (*fsm.FSM)(nil)
