@@ -60,6 +60,8 @@ type Config struct {
 	HTTP        HTTP
 	Limits      Limits
 	Log         logging.Config
+
+	Idle []string // keys of the settings given that nothing acts on yet, to be logged once
 }
 
 // Ports are TCP (and for gossip and DNS also UDP) port numbers; -1 means off.
