@@ -1,0 +1,70 @@
+// Package endpoint holds the operations of the API, one file a resource. Every
+// operation takes the caller and decides first whether they may, then whether
+// the request is valid, then acts. It knows no transport: an edge decodes a
+// request, calls an operation and encodes the answer.
+//
+// A write ends in a replicated command. What it checks here gives a good error
+// early; what has to hold is checked again when the command applies.
+package endpoint
+
+import (
+	"context"
+	"time"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/fsm"
+	"github.com/lictor/lictor/internal/state"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// Proposer replicates a command. When it returns, the local store has applied
+// it. It returns the index that the command applied at, or the command's error.
+type Proposer interface {
+	Propose(ctx context.Context, cmd fsm.Command) (uint64, error)
+}
+
+// Reader gives consistent views of the state.
+type Reader interface {
+	Read() *state.Tx
+}
+
+// Store is a Reader whose content may be replaced as a whole by a snapshot.
+type Store interface {
+	Reader
+	Abandoned() <-chan struct{} // closed when it was
+}
+
+// Backend is what every operation stands on. Store, Raft and Resolver have to
+// be set; the zero value of the rest works.
+type Backend struct {
+	Store    Store
+	Raft     Proposer
+	Resolver *Resolver
+	Now      func() time.Time // nil is time.Now
+
+	// Confirm waits until a consistent read may be answered from Store; it
+	// returns errs.Unavailable if there is no leader. nil confirms nothing.
+	Confirm func(ctx context.Context) error
+	// Contact says whether there is a leader and how long ago it was heard
+	// of. nil is: yes, now.
+	Contact func() (knownLeader bool, last time.Duration)
+
+	DefaultWait time.Duration // of a blocking query that names none; 0 is 5 minutes
+	MaxWait     time.Duration // of any blocking query; 0 is 10 minutes
+}
+
+func (b *Backend) now() time.Time {
+	if b.Now == nil {
+		return time.Now()
+	}
+	return b.Now()
+}
+
+// allow decides about an ACL operation: acl.ErrDisabled where ACLs are off,
+// else what who.Require says.
+func (b *Backend) allow(who acl.Caller, s tenancy.Scope, p acl.Permission) error {
+	if !b.Resolver.Enabled {
+		return acl.ErrDisabled
+	}
+	return who.Require(s, p, "")
+}

@@ -1,0 +1,120 @@
+package endpoint
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/state"
+)
+
+// Waits of a blocking query (spec: agent.md, default_query_time and
+// max_query_time).
+const (
+	defaultWait = 5 * time.Minute
+	maxWait     = 10 * time.Minute
+	jitterPart  = 16 // up to wait/16 is added, so that many clients do not return at once
+)
+
+// Read is how a read wants to be answered. Read requests embed it; it is not
+// part of any body.
+type Read struct {
+	MinIndex   uint64        // wait until the answer's index is above it; 0 answers at once
+	MaxWait    time.Duration // 0 is the configured default; bounded by the configured maximum
+	Stale      bool          // any server may answer, however old its state
+	Consistent bool          // the leader has to prove that it still leads
+}
+
+// Meta says what a read's answer is worth.
+type Meta struct {
+	Index          uint64 // at least 1
+	KnownLeader    bool
+	LastContact    time.Duration
+	FilteredByACLs bool // something was left out that the caller may not see
+}
+
+// query reads what it needs from tx, adds to ws what its answer depends on,
+// and returns the index of the answer. ws is nil when nobody waits.
+type query func(who acl.Caller, tx *state.Tx, ws memdb.WatchSet) (index uint64, err error)
+
+// Block answers a read: once, or for a blocking query each time that something
+// q watched has changed, until the answer's index is above r.MinIndex or the
+// wait is over; the last answer of q counts then. A caller with a token is
+// looked up again each time, and its end ends the wait: a query never outlives
+// the permission that it started with. It returns q's error, or ctx's.
+func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (Meta, error) {
+	if r.Consistent && b.Confirm != nil {
+		if err := b.Confirm(ctx); err != nil {
+			return Meta{}, err
+		}
+	}
+	if r.MinIndex == 0 {
+		index, err := q(who, b.Store.Read(), nil)
+		return b.meta(index), err
+	}
+	wait, cancel := context.WithTimeout(ctx, b.wait(r.MaxWait, who))
+	defer cancel()
+	for {
+		abandoned := b.Store.Abandoned()
+		ws := memdb.NewWatchSet()
+		ws.Add(abandoned)
+		tx := b.Store.Read()
+		who, err := b.Resolver.again(tx, ws, who)
+		if err != nil {
+			return Meta{}, err
+		}
+		index, err := q(who, tx, ws)
+		if err != nil || index > r.MinIndex || wait.Err() != nil {
+			return b.meta(index), err
+		}
+		if ws.WatchCtx(wait) == nil && !closed(abandoned) {
+			continue
+		}
+		if ctx.Err() != nil {
+			return Meta{}, ctx.Err()
+		}
+		r.MinIndex = 0 // the next answer is the last, whatever its index
+	}
+}
+
+// wait returns how long a query may block: what was asked for within the
+// configured bounds and some jitter, but not beyond the life of who's token.
+func (b *Backend) wait(asked time.Duration, who acl.Caller) time.Duration {
+	most := cmpOr(b.MaxWait, maxWait)
+	w := min(cmpOr(asked, b.DefaultWait, defaultWait), most)
+	w += rand.N(w/jitterPart + 1)
+	if who.Token != nil && who.Token.ExpirationTime != nil {
+		w = min(w, max(0, who.Token.ExpirationTime.Sub(b.now())))
+	}
+	return w
+}
+
+func (b *Backend) meta(index uint64) Meta {
+	m := Meta{Index: max(index, 1), KnownLeader: true}
+	if b.Contact != nil {
+		m.KnownLeader, m.LastContact = b.Contact()
+	}
+	return m
+}
+
+// cmpOr returns the first positive duration.
+func cmpOr(ds ...time.Duration) time.Duration {
+	for _, d := range ds {
+		if d > 0 {
+			return d
+		}
+	}
+	return 0
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,145 @@
+package endpoint
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/state"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// Sizes of the resolver's caches. A token's entry is some hundred bytes; an
+// authorizer is a few kilobytes and shared by all tokens with the same rights.
+const (
+	cachedTokens      = 32768
+	cachedAuthorizers = 4096
+	cachedRules       = 4096
+)
+
+var errNotBootstrapped = errs.Errorf(errs.Denied,
+	"ACL system must be bootstrapped before making any requests that require authorization: %w", acl.ErrNotFound)
+
+// Resolver turns a secret into a caller: the token, and an authorizer compiled
+// from everything that the token is linked to. What it remembers is keyed by
+// content, so that nothing has to be invalidated and no change is ever missed.
+// Set the fields before the first use.
+type Resolver struct {
+	Store              Reader
+	Now                func() time.Time // nil is time.Now
+	Enabled            bool             // false: everybody may do everything
+	DefaultPolicyAllow bool             // what decides where no rule does
+	DownPolicy         string           // only shown, in expanded tokens
+	Datacenter         string           // policies limited to others are left out
+	NodeName           string           // of this agent
+	Recovery           func() logging.Secret // this agent's recovery token; nil or "" is none
+
+	once        sync.Once
+	tokens      *generations[logging.Secret, resolved]
+	authorizers *generations[contentKey, *acl.Authorizer]
+	rules       *generations[rulesKey, *acl.Rules]
+}
+
+// resolved is a caller and what it was made from: it holds as long as the
+// token's row is the same and no table with rights in it has changed.
+type resolved struct {
+	caller acl.Caller
+	rights uint64
+}
+
+func (r *Resolver) init() {
+	r.once.Do(func() {
+		r.tokens = newGenerations[logging.Secret, resolved](cachedTokens)
+		r.authorizers = newGenerations[contentKey, *acl.Authorizer](cachedAuthorizers)
+		r.rules = newGenerations[rulesKey, *acl.Rules](cachedRules)
+	})
+}
+
+// Resolve returns who presents secret; "" is the anonymous token. It returns
+// acl.ErrNotFound, or an error that wraps it, for a secret that no token has
+// or whose token's life is over.
+func (r *Resolver) Resolve(_ context.Context, secret logging.Secret) (acl.Caller, error) {
+	if !r.Enabled {
+		return acl.Caller{Authorizer: acl.AllowAll()}, nil
+	}
+	if secret == "" {
+		return r.resolve(r.Store.Read(), nil, acl.AnonymousSecret)
+	}
+	if r.Recovery != nil {
+		if own := r.Recovery(); own != "" && own.Equal(secret) {
+			return r.recovery()
+		}
+	}
+	return r.resolve(r.Store.Read(), nil, secret)
+}
+
+// again returns the caller as they are in tx, and adds to ws what changes when
+// they do. Callers without a token of their own stay what they are.
+func (r *Resolver) again(tx *state.Tx, ws memdb.WatchSet, who acl.Caller) (acl.Caller, error) {
+	if who.Token == nil {
+		return who, nil
+	}
+	return r.resolve(tx, ws, who.Token.SecretID)
+}
+
+func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secret) (acl.Caller, error) {
+	r.init()
+	t, err := tx.TokenBySecret(ws, secret)
+	if err != nil {
+		return acl.Caller{}, err
+	}
+	if t == nil || t.Expired(r.now()) {
+		return r.unknown(tx, secret)
+	}
+	rights := tx.LastIndex(rightsTables...)
+	if c, ok := r.tokens.get(secret); ok && c.caller.Token == t && c.rights == rights {
+		return c.caller, nil
+	}
+	a, err := r.authorizer(tx, t)
+	if err != nil {
+		return acl.Caller{}, err
+	}
+	c := acl.Caller{AccessorID: t.AccessorID, Token: t, Authorizer: a}
+	r.tokens.put(t.SecretID, resolved{caller: c, rights: rights})
+	return c, nil
+}
+
+// unknown answers for a secret that no token has. The anonymous token is
+// special only until the leader has made it.
+func (r *Resolver) unknown(tx *state.Tx, secret logging.Secret) (acl.Caller, error) {
+	if secret == acl.AnonymousSecret {
+		return acl.Caller{
+			AccessorID: acl.AnonymousAccessor,
+			Authorizer: acl.Compile(nil, nil, acl.Defaults{Allow: r.DefaultPolicyAllow}),
+		}, nil
+	}
+	if _, done := tx.Bootstrap(); !done {
+		return acl.Caller{}, errNotBootstrapped
+	}
+	return acl.Caller{}, acl.ErrNotFound
+}
+
+// recovery is the caller with this agent's recovery token (acl.md section 9).
+func (r *Resolver) recovery() (acl.Caller, error) {
+	rules, err := acl.AgentRecoveryRules(r.NodeName)
+	if err != nil {
+		return acl.Caller{}, err
+	}
+	own := []acl.Grant{{Rules: rules, Scope: tenancy.Default}}
+	return acl.Caller{
+		AccessorID: "agent-recovery:" + r.NodeName,
+		Authorizer: acl.Compile(own, nil, acl.Defaults{Allow: r.DefaultPolicyAllow}),
+	}, nil
+}
+
+func (r *Resolver) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
+	}
+	return r.Now()
+}
