@@ -123,7 +123,7 @@ func (a *awsFlags) register(fs *flag.FlagSet) {
 	fs.BoolVar(&a.includeEntity, "aws-include-entity", false, "let the server read the IAM role or user with the caller's signature")
 	fs.StringVar(&a.region, "aws-region", "", "AWS `region`; the AWS configuration's if empty")
 	fs.StringVar(&a.stsEndpoint, "aws-sts-endpoint", "", "`URL` of STS; the region's if empty")
-	fs.StringVar(&a.serverID, "aws-server-id-header-value", "", "`value` of the header X-Consul-IAM-ServerID that the auth method demands")
+	fs.StringVar(&a.serverID, "aws-server-id-header-value", "", "`text` of the header X-Consul-IAM-ServerID that the auth method demands")
 	fs.StringVar(&a.keyID, "aws-access-key-id", "", "AWS access key `ID`; the AWS configuration's if empty")
 	fs.StringVar(&a.secretKey, "aws-secret-access-key", "", "AWS secret access `key`")
 	fs.StringVar(&a.session, "aws-session-token", "", "AWS session `token`")
