@@ -9,6 +9,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/lictor/lictor/internal/acl"
@@ -67,4 +68,19 @@ func (b *Backend) allow(who acl.Caller, s tenancy.Scope, p acl.Permission) error
 		return acl.ErrDisabled
 	}
 	return who.Require(s, p, "")
+}
+
+// writeAttempts bounds how often a write starts over because somebody else
+// changed the same thing in between.
+const writeAttempts = 8
+
+// unchanged runs write until it does not fail with fsm.ErrChanged. write reads
+// what it changes and proposes a command that applies only to that.
+func unchanged[R any](write func() (*R, error)) (out *R, err error) {
+	for range writeAttempts {
+		if out, err = write(); !errors.Is(err, fsm.ErrChanged) {
+			break
+		}
+	}
+	return out, err
 }

@@ -51,7 +51,7 @@ func (e *BindingRules) Create(ctx context.Context, who acl.Caller, r authmethod.
 		return nil, err
 	}
 	r.ID = newUUID()
-	return e.save(ctx, tx, r)
+	return e.save(ctx, tx, r, 0)
 }
 
 // Update replaces the binding rule with the given ID by what r says; its auth
@@ -67,13 +67,17 @@ func (e *BindingRules) Update(ctx context.Context, who acl.Caller, id string, r 
 		return nil, errs.New(errs.Invalid, "Binding Rule ID invalid UUID")
 	}
 	r.ID = strings.ToLower(id)
+	return unchanged(func() (*authmethod.BindingRule, error) { return e.update(ctx, r) })
+}
+
+func (e *BindingRules) update(ctx context.Context, r authmethod.BindingRule) (*authmethod.BindingRule, error) {
 	tx := e.Store.Read()
 	old, err := tx.BindingRule(nil, r.Scope, r.ID)
 	if err != nil {
 		return nil, err
 	}
 	if old == nil {
-		return nil, errs.Errorf(errs.Invalid, "cannot find binding rule %s", id)
+		return nil, errs.Errorf(errs.Invalid, "cannot find binding rule %s", r.ID)
 	}
 	if r.AuthMethod == "" {
 		r.AuthMethod = old.AuthMethod
@@ -81,15 +85,15 @@ func (e *BindingRules) Update(ctx context.Context, who acl.Caller, id string, r 
 	if !strings.EqualFold(r.AuthMethod, old.AuthMethod) {
 		return nil, errs.New(errs.Invalid, "the AuthMethod field of an Binding Rule is immutable")
 	}
-	return e.save(ctx, tx, r)
+	return e.save(ctx, tx, r, old.ModifyIndex)
 }
 
 // save checks r against its auth method, stores it and returns it as it was stored.
-func (e *BindingRules) save(ctx context.Context, tx *state.Tx, r authmethod.BindingRule) (*authmethod.BindingRule, error) {
+func (e *BindingRules) save(ctx context.Context, tx *state.Tx, r authmethod.BindingRule, ifIndex uint64) (*authmethod.BindingRule, error) {
 	if err := e.check(tx, &r); err != nil {
 		return nil, err
 	}
-	if _, err := e.Raft.Propose(ctx, fsm.BindingRuleSet{Rule: r}); err != nil {
+	if _, err := e.Raft.Propose(ctx, fsm.BindingRuleSet{Rule: r, IfIndex: ifIndex}); err != nil {
 		return nil, err
 	}
 	stored, err := e.Store.Read().BindingRule(nil, r.Scope, r.ID)

@@ -11,13 +11,24 @@ import (
 )
 
 // builtinPolicy reports whether id is of a policy that exists from the first
-// start. They live in the default namespace of the default partition and may
-// be linked from everywhere (tenancy.md section 7.2).
+// start. They live in the default namespace of the default partition, reach
+// everything, and may be linked from everywhere (tenancy.md section 7.2).
 func builtinPolicy(id string) bool {
 	return id == acl.GlobalManagementID || id == acl.GlobalReadOnlyID
 }
 
-// linkedPolicyByName returns the policy that a link with name means in s, or nil.
+// mayLink decides about a link in s to p. One from elsewhere to a built-in
+// policy needs acl:write where that lives: acl:write in one namespace must not
+// be a way to everything.
+func mayLink(who acl.Caller, s tenancy.Scope, p *acl.Policy) error {
+	if p.Scope == s {
+		return nil
+	}
+	return who.Require(p.Scope, acl.ACLWrite, "")
+}
+
+// linkedPolicyByName returns the policy that a link with name means in s, or
+// nil.
 func linkedPolicyByName(tx *state.Tx, s tenancy.Scope, name string) (*acl.Policy, error) {
 	p, err := tx.PolicyByName(nil, s, name)
 	if p != nil || err != nil {
@@ -30,10 +41,10 @@ func linkedPolicyByName(tx *state.Tx, s tenancy.Scope, name string) (*acl.Policy
 	return p, err
 }
 
-// policyLinks returns links with the IDs and names of the policies that they
-// mean in s, each policy once. unknownID is the text, with %s for the ID,
-// about one that does not exist.
-func policyLinks(tx *state.Tx, s tenancy.Scope, links []acl.Link, unknownID string) ([]acl.Link, error) {
+// policyLinks returns links, that who makes, with the IDs and names of the
+// policies that they mean in s, each policy once. unknownID is the text, with a
+// verb for the ID, about one that does not exist.
+func policyLinks(tx *state.Tx, who acl.Caller, s tenancy.Scope, links []acl.Link, unknownID string) ([]acl.Link, error) {
 	var out []acl.Link
 	for _, l := range links {
 		var p *acl.Policy
@@ -50,6 +61,9 @@ func policyLinks(tx *state.Tx, s tenancy.Scope, links []acl.Link, unknownID stri
 			return nil, errs.Errorf(errs.Invalid, unknownID, l.ID)
 		case p == nil:
 			return nil, errs.Errorf(errs.Invalid, "No such ACL policy with name %q", l.Name)
+		}
+		if err := mayLink(who, s, p); err != nil {
+			return nil, err
 		}
 		out = addLink(out, p.ID, p.Name)
 	}

@@ -161,7 +161,7 @@ func (e *Logins) link(tx *state.Tx, t *acl.Token, bound authmethod.Bindings) err
 		}
 	}
 	for _, name := range bound.Policies {
-		p, err := linkedPolicyByName(tx, t.Scope, name)
+		p, err := tx.PolicyByName(nil, t.Scope, name)
 		if err != nil {
 			return err
 		}

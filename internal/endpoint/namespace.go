@@ -43,7 +43,7 @@ func (e *Namespaces) Set(ctx context.Context, who acl.Caller, name string, n ten
 		return nil, errs.New(errs.Invalid, "Namespace name in URL and payload do not match")
 	}
 	tx := e.Store.Read()
-	if err := checkNamespace(tx, &n, root); err != nil {
+	if err := checkNamespace(tx, who, &n, root); err != nil {
 		return nil, err
 	}
 	old, err := tx.Namespace(nil, n.Partition, n.Name)
@@ -76,9 +76,9 @@ func mayManage(who acl.Caller, s tenancy.Scope, want acl.Access) error {
 	return denied
 }
 
-// checkNamespace checks n and resolves what it links to in its partition's
-// default namespace.
-func checkNamespace(tx *state.Tx, n *tenancy.Namespace, root tenancy.Scope) error {
+// checkNamespace checks n, that who writes, and resolves what it links to in
+// root, its partition's default namespace.
+func checkNamespace(tx *state.Tx, who acl.Caller, n *tenancy.Namespace, root tenancy.Scope) error {
 	if n.Name == "consul" {
 		return errs.Errorf(errs.Invalid, "Namespace %q is reserved for future internal use", n.Name)
 	}
@@ -98,7 +98,7 @@ func checkNamespace(tx *state.Tx, n *tenancy.Namespace, root tenancy.Scope) erro
 	if n.ACLs == nil {
 		return nil
 	}
-	policies, err := policyLinks(tx, root, aclLinks(n.ACLs.PolicyDefaults), `Invalid Namespace: no policy with ID %q`)
+	policies, err := policyLinks(tx, who, root, aclLinks(n.ACLs.PolicyDefaults), `Invalid Namespace: no policy with ID %q`)
 	if err != nil {
 		return err
 	}

@@ -69,12 +69,13 @@ func (e *Policies) Create(ctx context.Context, who acl.Caller, p acl.Policy) (*a
 		return nil, errs.Errorf(errs.Invalid, "Invalid Policy: A Policy with Name %q already exists", p.Name)
 	}
 	p.ID = newUUID()
-	return e.save(ctx, p)
+	return e.save(ctx, p, 0)
 }
 
-func (e *Policies) save(ctx context.Context, p acl.Policy) (*acl.Policy, error) {
+// save stores p and returns it as it was stored.
+func (e *Policies) save(ctx context.Context, p acl.Policy, ifIndex uint64) (*acl.Policy, error) {
 	p.SetHash()
-	if _, err := e.Raft.Propose(ctx, fsm.PolicySet{Policy: p}); err != nil {
+	if _, err := e.Raft.Propose(ctx, fsm.PolicySet{Policy: p, IfIndex: ifIndex}); err != nil {
 		return nil, err
 	}
 	stored, err := e.Store.Read().Policy(nil, p.Scope, p.ID)
@@ -97,13 +98,17 @@ func (e *Policies) Update(ctx context.Context, who acl.Caller, id string, p acl.
 		return nil, errs.New(errs.Invalid, "Policy ID invalid UUID")
 	}
 	p.ID = strings.ToLower(id)
+	return unchanged(func() (*acl.Policy, error) { return e.update(ctx, p) })
+}
+
+func (e *Policies) update(ctx context.Context, p acl.Policy) (*acl.Policy, error) {
 	tx := e.Store.Read()
 	old, err := tx.Policy(nil, p.Scope, p.ID)
 	if err != nil {
 		return nil, err
 	}
 	if old == nil {
-		return nil, errs.Errorf(errs.Invalid, "cannot find policy %s", id)
+		return nil, errs.Errorf(errs.Invalid, "cannot find policy %s", p.ID)
 	}
 	if err := checkBuiltin(old, p); err != nil {
 		return nil, err
@@ -118,7 +123,7 @@ func (e *Policies) Update(ctx context.Context, who acl.Caller, id string, p acl.
 	if taken != nil && taken.ID != p.ID {
 		return nil, errs.Errorf(errs.Invalid, "Invalid Policy: A policy with name %q already exists", p.Name)
 	}
-	return e.save(ctx, p)
+	return e.save(ctx, p, old.ModifyIndex)
 }
 
 // checkBuiltin refuses an update that changes what is fixed in a built-in policy.

@@ -31,12 +31,12 @@ var errNotBootstrapped = errs.Errorf(errs.Denied,
 // Set the fields before the first use.
 type Resolver struct {
 	Store              Reader
-	Now                func() time.Time // nil is time.Now
-	Enabled            bool             // false: everybody may do everything
-	DefaultPolicyAllow bool             // what decides where no rule does
-	DownPolicy         string           // only shown, in expanded tokens
-	Datacenter         string           // policies limited to others are left out
-	NodeName           string           // of this agent
+	Now                func() time.Time      // nil is time.Now
+	Enabled            bool                  // false: everybody may do everything
+	DefaultPolicyAllow bool                  // what decides where no rule does
+	DownPolicy         string                // only shown, in expanded tokens
+	Datacenter         string                // policies limited to others are left out
+	NodeName           string                // of this agent
 	Recovery           func() logging.Secret // this agent's recovery token; nil or "" is none
 
 	once        sync.Once
@@ -84,7 +84,9 @@ func (r *Resolver) again(tx *state.Tx, ws memdb.WatchSet, who acl.Caller) (acl.C
 	if who.Token == nil {
 		return who, nil
 	}
-	return r.resolve(tx, ws, who.Token.SecretID)
+	now, err := r.resolve(tx, ws, who.Token.SecretID)
+	now.Asked = who.Asked
+	return now, err
 }
 
 func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secret) (acl.Caller, error) {

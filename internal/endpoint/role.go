@@ -53,7 +53,7 @@ func (e *Roles) Create(ctx context.Context, who acl.Caller, r acl.Role) (*acl.Ro
 		return nil, err
 	}
 	r.ID = newUUID()
-	return e.save(ctx, tx, r)
+	return e.save(ctx, who, tx, fsm.RoleSet{Role: r})
 }
 
 // checkRoleName checks that no other role has r's name; taken is the text if
@@ -66,15 +66,17 @@ func checkRoleName(tx *state.Tx, r acl.Role, taken string) error {
 	return err
 }
 
-// save resolves what r links to, stores r and returns it as it was stored.
-func (e *Roles) save(ctx context.Context, tx *state.Tx, r acl.Role) (*acl.Role, error) {
-	links, err := policyLinks(tx, r.Scope, r.Policies, "Failed to apply role upsert request: No such policy with ID: %s")
+// save resolves what the role of cmd, that who writes, links to, stores it and
+// returns it as it was stored.
+func (e *Roles) save(ctx context.Context, who acl.Caller, tx *state.Tx, cmd fsm.RoleSet) (*acl.Role, error) {
+	r := &cmd.Role
+	links, err := policyLinks(tx, who, r.Scope, r.Policies, "Failed to apply role upsert request: No such policy with ID: %s")
 	if err != nil {
 		return nil, err
 	}
 	r.Policies = idsOnly(links)
 	r.SetHash()
-	if _, err := e.Raft.Propose(ctx, fsm.RoleSet{Role: r}); err != nil {
+	if _, err := e.Raft.Propose(ctx, cmd); err != nil {
 		return nil, err
 	}
 	tx = e.Store.Read()
@@ -109,13 +111,17 @@ func (e *Roles) Update(ctx context.Context, who acl.Caller, id string, r acl.Rol
 		return nil, errs.New(errs.Invalid, "Role ID invalid UUID")
 	}
 	r.ID = strings.ToLower(id)
+	return unchanged(func() (*acl.Role, error) { return e.update(ctx, who, r) })
+}
+
+func (e *Roles) update(ctx context.Context, who acl.Caller, r acl.Role) (*acl.Role, error) {
 	tx := e.Store.Read()
 	old, err := tx.Role(nil, r.Scope, r.ID)
 	if err != nil {
 		return nil, err
 	}
 	if old == nil {
-		return nil, errs.Errorf(errs.Invalid, "cannot find role %s", id)
+		return nil, errs.Errorf(errs.Invalid, "cannot find role %s", r.ID)
 	}
 	if err := r.Validate(); err != nil {
 		return nil, err
@@ -123,7 +129,7 @@ func (e *Roles) Update(ctx context.Context, who acl.Caller, id string, r acl.Rol
 	if err := checkRoleName(tx, r, "Invalid Role: A role with name %q already exists"); err != nil {
 		return nil, err
 	}
-	return e.save(ctx, tx, r)
+	return e.save(ctx, who, tx, fsm.RoleSet{Role: r, IfIndex: old.ModifyIndex})
 }
 
 // Read returns a role. It needs acl:read in the scope. An unknown role is

@@ -94,7 +94,7 @@ func (e *Tokens) Create(ctx context.Context, who acl.Caller, req TokenWrite) (*a
 	if err := setExpiration(&t, time.Duration(req.ExpirationTTL)); err != nil {
 		return nil, err
 	}
-	return e.save(ctx, tx, t, 0)
+	return e.save(ctx, who, tx, fsm.TokenSet{Token: t, Create: true})
 }
 
 // checkNew checks what only a new token may say, and fills in its IDs.
@@ -163,22 +163,24 @@ func setExpiration(t *acl.Token, ttl time.Duration) error {
 	return nil
 }
 
-// save resolves what t links to, stores t and returns it as it was stored.
-// With ifIndex > 0 the stored token must still have that ModifyIndex.
-func (e *Tokens) save(ctx context.Context, tx *state.Tx, t acl.Token, ifIndex uint64) (*acl.Token, error) {
-	var err error
-	if t.Policies, err = policyLinks(tx, t.Scope, t.Policies, "No such ACL policy with ID %q"); err != nil {
+// save resolves what the token of cmd, that who writes, links to, stores it
+// and returns it as it was stored.
+func (e *Tokens) save(ctx context.Context, who acl.Caller, tx *state.Tx, cmd fsm.TokenSet) (*acl.Token, error) {
+	t := &cmd.Token
+	policies, err := policyLinks(tx, who, t.Scope, t.Policies, "No such ACL policy with ID %q")
+	if err != nil {
 		return nil, err
 	}
-	if t.Roles, err = roleLinks(tx, t.Scope, t.Roles); err != nil {
+	roles, err := roleLinks(tx, t.Scope, t.Roles)
+	if err != nil {
 		return nil, err
 	}
 	if err := t.CheckIdentities(); err != nil {
 		return nil, err
 	}
-	t.Policies, t.Roles = idsOnly(t.Policies), idsOnly(t.Roles)
+	t.Policies, t.Roles = idsOnly(policies), idsOnly(roles)
 	t.SetHash()
-	if _, err := e.Raft.Propose(ctx, fsm.TokenSet{Token: t, IfIndex: ifIndex}); err != nil {
+	if _, err := e.Raft.Propose(ctx, cmd); err != nil {
 		return nil, err
 	}
 	tx = e.Store.Read()

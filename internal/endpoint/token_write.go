@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/lictor/lictor/internal/acl"
@@ -13,8 +14,7 @@ import (
 
 // Update replaces the token with the given accessor by what req says; only
 // what identifies it and its life are kept. It needs acl:write in the token's
-// scope. What may not change is errs.Invalid (acl.md section 4.4), and a token
-// that changes at the same time errs.Conflict.
+// scope. What may not change is errs.Invalid (acl.md section 4.4).
 func (e *Tokens) Update(ctx context.Context, who acl.Caller, accessor string, req TokenWrite) (*acl.Token, error) {
 	if err := e.allow(who, req.Scope, acl.ACLWrite); err != nil {
 		return nil, err
@@ -25,6 +25,10 @@ func (e *Tokens) Update(ctx context.Context, who acl.Caller, accessor string, re
 	if !acl.ValidUUID(accessor) {
 		return nil, errs.New(errs.Invalid, "AccessorID is not a valid UUID")
 	}
+	return unchanged(func() (*acl.Token, error) { return e.update(ctx, who, accessor, req) })
+}
+
+func (e *Tokens) update(ctx context.Context, who acl.Caller, accessor string, req TokenWrite) (*acl.Token, error) {
 	tx := e.Store.Read()
 	old, err := e.live(tx, req.Scope, accessor)
 	if err != nil {
@@ -41,7 +45,7 @@ func (e *Tokens) Update(ctx context.Context, who acl.Caller, accessor string, re
 	t.Policies, t.Roles = req.Policies, req.Roles
 	t.ServiceIdentities, t.NodeIdentities = req.ServiceIdentities, req.NodeIdentities
 	t.TemplatedPolicies = req.TemplatedPolicies
-	return e.save(ctx, tx, t, old.ModifyIndex)
+	return e.save(ctx, who, tx, fsm.TokenSet{Token: t, IfIndex: old.ModifyIndex})
 }
 
 // live returns the token with accessor in s, or nil if there is none or its
@@ -114,7 +118,8 @@ func (e *Tokens) Clone(ctx context.Context, who acl.Caller, accessor string, req
 	if t.Roles, err = showRoles(tx, t.Scope, t.Roles); err != nil {
 		return nil, err
 	}
-	return e.save(ctx, tx, t, 0)
+	t.TemplatedPolicies = slices.Clone(t.TemplatedPolicies) // checking completes them in place
+	return e.save(ctx, who, tx, fsm.TokenSet{Token: t, Create: true})
 }
 
 // Delete removes a token. It needs acl:write in the scope. An unknown token

@@ -67,7 +67,8 @@ func methodScope(t *acl.Token) tenancy.Scope {
 
 // expiryKey sorts as the time does, for every time after 1970.
 func expiryKey(at time.Time) string {
-	return string(binary.BigEndian.AppendUint64(nil, uint64(max(0, at.UnixNano()))))
+	seconds := binary.BigEndian.AppendUint64(nil, uint64(max(0, at.Unix())))
+	return string(binary.BigEndian.AppendUint32(seconds, uint32(at.Nanosecond())))
 }
 
 // Token returns the token with an accessor in s.
