@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path"
+	"strings"
+
+	"github.com/lictor/lictor/internal/endpoint"
+)
+
+// API is what the routes are served from. Resolver, the operations, NodeName,
+// Datacenter and Log have to be set; the zero value of the rest works. Set the fields before
+// the first call of Handler.
+type API struct {
+	Resolver     *endpoint.Resolver
+	Tokens       *endpoint.Tokens
+	Policies     *endpoint.Policies
+	Roles        *endpoint.Roles
+	Templates    *endpoint.Templates
+	AuthMethods  *endpoint.AuthMethods
+	BindingRules *endpoint.BindingRules
+	Logins       *endpoint.Logins
+	Bootstraps   *endpoint.Bootstraps
+	Partitions   *endpoint.Partitions
+	Namespaces   *endpoint.Namespaces
+	Authorizes   *endpoint.Authorizes
+
+	Datacenter string
+	NodeName   string
+	Partition  string // of this agent; empty is default
+	Dev        bool   // answers are pretty-printed without being asked
+	UIEnabled  bool
+	Log        *slog.Logger
+
+	Agent  Agent
+	Config Config
+}
+
+// Config is the http_config stanza.
+type Config struct {
+	BlockEndpoints     []string          // path prefixes that are refused
+	ResponseHeaders    map[string]string // added to every answer
+	AllowWriteHTTPFrom []netip.Prefix    // who may call methods other than GET; empty is everybody
+}
+
+// Handler returns the handler of every route. It is safe for concurrent use.
+func (a *API) Handler() http.Handler { return a.handlerOf(routes) }
+
+func (a *API) handlerOf(table []route) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, rows := range byPath(table) {
+		h := &rowsHandler{api: a, rows: rows}
+		mux.Handle(pattern, h)
+		if base, ok := withoutLastPart(pattern); ok {
+			mux.Handle(base, h)
+		}
+	}
+	mux.HandleFunc("/ui/", a.ui)
+	mux.HandleFunc("/", a.unknownPath)
+	return a.guard(mux)
+}
+
+// guard does what comes before the choice of a route: panics, the headers of
+// every answer, clean paths, and block_endpoints.
+func (a *API) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer a.recoverPanic(w, r)
+		a.commonHeaders(w.Header())
+		limitBody(w, r)
+		if to := cleanPath(r); to != "" {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusMovedPermanently)
+			return
+		}
+		for _, prefix := range a.Config.BlockEndpoints {
+			if strings.HasPrefix(r.URL.Path, prefix) {
+				writeText(w, http.StatusForbidden, "Endpoint is blocked by agent configuration")
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// commonHeaders sets what every answer carries.
+func (a *API) commonHeaders(h http.Header) {
+	for name, value := range a.Config.ResponseHeaders {
+		h.Set(name, value)
+	}
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("X-Content-Type-Options", "nosniff")
+	policy := "deny"
+	if !a.Resolver.Enabled || a.Resolver.DefaultPolicyAllow {
+		policy = "allow"
+	}
+	h.Set("X-Consul-Default-Acl-Policy", policy)
+}
+
+// cleanPath returns where to send a request whose path has empty parts or
+// dots, or "". The path "/" goes to the UI.
+func cleanPath(r *http.Request) string {
+	escaped := r.URL.EscapedPath()
+	clean := path.Clean("/" + escaped)
+	if strings.HasSuffix(escaped, "/") && clean != "/" {
+		clean += "/"
+	}
+	switch {
+	case clean == "/":
+		clean = "/ui/"
+	case clean == escaped:
+		return ""
+	}
+	if r.URL.RawQuery != "" {
+		clean += "?" + r.URL.RawQuery
+	}
+	return clean
+}
+
+// unknownPath answers for what is no route.
+func (a *API) unknownPath(w http.ResponseWriter, _ *http.Request) {
+	writeText(w, http.StatusNotFound, "Invalid URL path: not a recognized HTTP API endpoint\n")
+}
+
+// ui answers for the web UI: this build has none.
+func (a *API) ui(w http.ResponseWriter, r *http.Request) {
+	if !a.UIEnabled || r.URL.Path != "/ui/" {
+		a.unknownPath(w, r)
+		return
+	}
+	writeText(w, http.StatusOK, "This build has no web UI. The HTTP API is below /v1/, and `consul` is its command line.\n")
+}

@@ -1,0 +1,300 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// Bounds on a body. A login's holds a bearer token of at most 64 KiB, whose
+// quotes and backslashes JSON escapes.
+const (
+	maxBody      = 64 << 10
+	maxLoginBody = 128 << 10
+	bodyTimeout  = 10 * time.Second // from the header to the body's last byte
+)
+
+// request is what a handler is given: the HTTP request, who makes it, and
+// what its query and headers say.
+type request struct {
+	*http.Request
+	query   url.Values
+	token   logging.Secret // as sent, or the agent's own; empty is none
+	caller  acl.Caller     // of routes that need a token
+	scope   tenancy.Scope
+	read    endpoint.Read  // of a GET
+	meta    *endpoint.Meta // set by reads; becomes headers
+	asked   atomic.Bool    // whether somebody asked what the caller may do
+	maxBody int64
+	named   tenancy.Scope // as query and headers say, query first; parts may be empty
+	inQuery tenancy.Scope // as the query alone says
+}
+
+// newRequest reads what the wrapper needs from req and resolves the caller. Its
+// errors are of any kind.
+func (a *API) newRequest(req *http.Request, row *route) (*request, error) {
+	r := &request{Request: req, maxBody: maxBody}
+	if row.options&bigBody != 0 {
+		r.maxBody = maxLoginBody
+	}
+	if row.needsACLs() && !a.Resolver.Enabled {
+		return r, acl.ErrDisabled
+	}
+	if text := row.missingPart(req); text != "" {
+		return r, errs.New(errs.Invalid, text)
+	}
+	var err error
+	if r.query, err = url.ParseQuery(req.URL.RawQuery); err != nil {
+		return r, errs.New(errs.Invalid, "Invalid query string")
+	}
+	if err := r.readOptions(a, row); err != nil {
+		return r, err
+	}
+	r.token = requestToken(req, r.query)
+	if r.token == "" && row.options&noDefaultToken == 0 {
+		r.token = a.Agent.Tokens.Get(TokenDefault)
+	}
+	if row.needsToken() {
+		if r.caller, err = a.Resolver.Resolve(req.Context(), r.token); err != nil {
+			return r, err
+		}
+		r.caller.Asked = &r.asked
+	}
+	return r, r.setScope(a, row)
+}
+
+// requestToken returns the token that a request carries, "" for none
+// (acl.md section 14).
+func requestToken(req *http.Request, query url.Values) logging.Secret {
+	if token := query.Get("token"); token != "" {
+		return logging.Secret(token)
+	}
+	if token := req.Header.Get("X-Consul-Token"); token != "" {
+		return logging.Secret(token)
+	}
+	scheme, token, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return logging.Secret(strings.TrimSpace(token))
+}
+
+// readOptions reads the datacenter and how a read wants to be answered
+// (catalog.md sections 1.2 and 1.3).
+func (r *request) readOptions(a *API, row *route) error {
+	if row.served == Local {
+		return nil
+	}
+	if dc := r.query.Get("dc"); dc != "" && dc != a.Datacenter {
+		return errNoPath
+	}
+	if row.method != http.MethodGet {
+		return nil
+	}
+	r.read.Stale, r.read.Consistent = r.query.Has("stale"), r.query.Has("consistent")
+	if r.read.Consistent {
+		for _, other := range []string{"stale", "cached"} {
+			if r.query.Has(other) {
+				return errs.Errorf(errs.Invalid, "Cannot specify ?%s with ?consistent, conflicting semantics.", other)
+			}
+		}
+	}
+	if index := r.query.Get("index"); index != "" {
+		n, err := strconv.ParseUint(index, 10, 64)
+		if err != nil {
+			return errs.New(errs.Invalid, "Invalid index")
+		}
+		r.read.MinIndex = n
+	}
+	if wait := r.query.Get("wait"); wait != "" {
+		d, err := time.ParseDuration(wait)
+		if err != nil || d < 0 {
+			return errs.New(errs.Invalid, "Invalid wait time")
+		}
+		r.read.MaxWait = d
+	}
+	return nil
+}
+
+// setScope finds where the request wants to be: query over header over the
+// token's own scope over default (tenancy.md section 4).
+func (r *request) setScope(a *API, row *route) error {
+	var err error
+	if r.inQuery, err = queryScope(r.query); err != nil {
+		return err
+	}
+	r.named = tenancy.Scope{
+		Namespace: first(r.inQuery.Namespace, r.Header.Get("X-Consul-Namespace")),
+		Partition: first(r.inQuery.Partition, r.Header.Get("X-Consul-Partition")),
+	}
+	if row.served == Local {
+		return a.setLocalScope(r)
+	}
+	parse := tenancy.Parse
+	if row.options&anyNamespace != 0 {
+		parse = tenancy.ParseWildcard
+	}
+	where := r.inherit(r.named)
+	r.scope, err = parse(where.Partition, where.Namespace)
+	return err
+}
+
+// setLocalScope is setScope for what an agent serves itself: it lives in one partition.
+func (a *API) setLocalScope(r *request) error {
+	own := first(a.Partition, tenancy.DefaultName)
+	if p := r.named.Partition; p != "" && !strings.EqualFold(p, own) {
+		return errs.Errorf(errs.Invalid, "request targets partition %q which does not match agent partition %q", p, own)
+	}
+	r.scope = tenancy.Scope{Namespace: tenancy.DefaultName, Partition: own}
+	return nil
+}
+
+// queryScope returns what the query says; both spellings of a parameter may
+// be there if they agree.
+func queryScope(query url.Values) (tenancy.Scope, error) {
+	one := func(keys ...string) (string, bool) {
+		value := ""
+		for _, key := range keys {
+			for _, v := range query[key] {
+				if value != "" && v != "" && !strings.EqualFold(v, value) {
+					return "", false
+				}
+				value = first(value, v)
+			}
+		}
+		return value, true
+	}
+	namespace, ok1 := one("ns", "namespace")
+	partition, ok2 := one("partition", "ap")
+	if !ok1 || !ok2 {
+		return tenancy.Scope{}, errMismatch
+	}
+	return tenancy.Scope{Namespace: namespace, Partition: partition}, nil
+}
+
+// inherit fills what s leaves open from the scope of the caller's token. A
+// token's namespace means nothing in another partition.
+func (r *request) inherit(s tenancy.Scope) tenancy.Scope {
+	t := r.caller.Token
+	if t == nil || s.Partition != "" && !strings.EqualFold(s.Partition, t.Partition) {
+		return s
+	}
+	return tenancy.Scope{Namespace: first(s.Namespace, t.Namespace), Partition: t.Partition}
+}
+
+// decode reads the body, one JSON value, into v; what begins its errors'
+// texts. It returns errs.Invalid, or errBodyTooLarge.
+func (r *request) decode(what string, v any) error {
+	data, err := r.readBody()
+	if err != nil {
+		return err
+	}
+	return decodeJSON(what, data, v)
+}
+
+// decodeScoped is decode for a body that may say its scope, in *where, which
+// is part of v and becomes complete.
+func (r *request) decodeScoped(what string, v any, where *tenancy.Scope) error {
+	if err := r.decode(what, v); err != nil {
+		return err
+	}
+	return r.bodyScope(where)
+}
+
+// bodyScope completes what a body says about its scope. The body wins over
+// headers, and may not contradict the query (tenancy.md section 4).
+func (r *request) bodyScope(where *tenancy.Scope) error {
+	if differ(where.Namespace, r.inQuery.Namespace) || differ(where.Partition, r.inQuery.Partition) {
+		return errMismatch
+	}
+	open := r.inherit(tenancy.Scope{
+		Namespace: first(where.Namespace, r.named.Namespace),
+		Partition: first(where.Partition, r.named.Partition),
+	})
+	var err error
+	*where, err = tenancy.Parse(open.Partition, open.Namespace)
+	return err
+}
+
+// readBody returns the body, read to its end within its bounds.
+func (r *request) readBody() ([]byte, error) {
+	if r.ContentLength > r.maxBody {
+		return nil, r.errTooLarge()
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, r.maxBody+1))
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "Failed to read request body")
+	}
+	if int64(len(data)) > r.maxBody {
+		return nil, r.errTooLarge()
+	}
+	return data, nil
+}
+
+func (r *request) errTooLarge() error {
+	return &statusError{http.StatusRequestEntityTooLarge,
+		fmt.Sprintf("Request body too large, max size: %d bytes", r.maxBody)}
+}
+
+var (
+	errMismatch = errs.New(errs.Invalid, "Mismatched partition/namespace")
+	errNoPath   = &statusError{http.StatusInternalServerError, "No path to datacenter"}
+)
+
+// differ reports whether both are there and name different things.
+func differ(a, b string) bool { return a != "" && b != "" && !strings.EqualFold(a, b) }
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// limitBody gives the sender of a body until bodyTimeout to be done. The limit
+// ends with the body: nothing else is read while a handler works.
+func limitBody(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
+		r.Body = &timedBody{ReadCloser: r.Body, control: control}
+	}
+}
+
+// timedBody lifts the read deadline at the body's end, so that it does not end
+// the connection under a handler that takes longer.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// answer passes a read's answer on, and keeps what becomes its headers.
+func (r *request) answer(v any, m endpoint.Meta, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	r.meta = &m
+	return v, nil
+}

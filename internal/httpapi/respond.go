@@ -1,0 +1,91 @@
+package httpapi
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lictor/lictor/internal/endpoint"
+)
+
+const (
+	minGzip      = 1024             // bytes; less is not worth compressing
+	writeTimeout = 30 * time.Second // for an answer that is ready
+)
+
+// empty is the answer 200 without a body.
+type empty struct{}
+
+// succeed answers 200 with v as JSON: compact without a newline, or with four
+// spaces and a newline for ?pretty.
+func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
+	if v == (empty{}) {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		a.fail(w, r.Request, err)
+		return
+	}
+	if a.Dev || r.query.Has("pretty") {
+		var indented bytes.Buffer
+		_ = json.Indent(&indented, body, "", "    ") // of what Marshal made
+		indented.WriteByte('\n')
+		body = indented.Bytes()
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // where it can be set
+	if len(body) < minGzip || !acceptsGzip(r.Header) {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body) // a caller that is gone is no fault of ours
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
+	z, _ := gzips.Get().(*gzip.Writer)
+	defer gzips.Put(z)
+	z.Reset(w)
+	_, _ = z.Write(body)
+	_ = z.Close()
+}
+
+var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
+
+// acceptsGzip reports whether a caller accepts gzip (RFC 9110 section 12.5.3).
+func acceptsGzip(h http.Header) bool {
+	for coding := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(strings.TrimSpace(coding), ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			q, err := strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(weight), "q="), 64)
+			return err != nil || q > 0
+		}
+	}
+	return false
+}
+
+// readHeaders sets the headers of a read's answer (catalog.md section 1.1).
+func readHeaders(h http.Header, m endpoint.Meta) {
+	h.Set("X-Consul-Index", strconv.FormatUint(max(m.Index, 1), 10))
+	h.Set("X-Consul-Knownleader", strconv.FormatBool(m.KnownLeader))
+	h.Set("X-Consul-Lastcontact", strconv.FormatInt(m.LastContact.Milliseconds(), 10))
+	h.Set("X-Consul-Query-Backend", "blocking-query")
+	if m.FilteredByACLs {
+		h.Set("X-Consul-Results-Filtered-By-Acls", "true")
+	}
+}
+
+// writeText answers with plain text.
+func writeText(w http.ResponseWriter, code int, text string) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // where it can be set
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, text)
+}

@@ -1,0 +1,80 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+var tenancyRoutes = []route{
+	{http.MethodPut, "/v1/partition", OnLeader, "operator:write", "partition.set", (*API).partitionSet, 0},
+	{http.MethodGet, "/v1/partition/{partition}", OnServer, "operator:read", "partition.read", (*API).partitionRead, 0},
+	{http.MethodPut, "/v1/partition/{partition}", OnLeader, "operator:write", "partition.set", (*API).partitionSet, 0},
+	{http.MethodGet, "/v1/partitions", OnServer, "operator:read", "partition.list", (*API).partitionList, 0},
+	{http.MethodPut, "/v1/namespace", OnLeader, "operator:write", "namespace.set", (*API).namespaceSet, 0},
+	{http.MethodGet, "/v1/namespace/{namespace}", OnServer, "operator:read", "namespace.read", (*API).namespaceRead, 0},
+	{http.MethodPut, "/v1/namespace/{namespace}", OnLeader, "operator:write", "namespace.set", (*API).namespaceSet, 0},
+	{http.MethodGet, "/v1/namespaces", OnServer, "operator:read", "namespace.list", (*API).namespaceList, 0},
+}
+
+// deletion is what clients echo back of an object that they have read. Only
+// the server decides about it.
+type deletion struct {
+	DeletedAt    *time.Time
+	DeletedAtOld *time.Time `json:"deleted_at"`
+}
+
+// partitionSet handles PUT /v1/partition and /v1/partition/:name.
+func (a *API) partitionSet(r *request) (any, error) {
+	var body struct {
+		tenancy.Partition
+		deletion
+		DisableGossip bool
+	}
+	if err := r.decode("Partition decoding failed", &body); err != nil {
+		return nil, err
+	}
+	if body.DisableGossip {
+		return nil, errs.New(errs.Invalid, "Invalid Partition: DisableGossip is not supported")
+	}
+	return a.Partitions.Set(r.Context(), r.caller, r.PathValue("partition"), body.Partition)
+}
+
+// partitionRead handles GET /v1/partition/:name.
+func (a *API) partitionRead(r *request) (any, error) {
+	return r.answer(a.Partitions.Read(r.Context(), r.caller, r.PathValue("partition"), r.read))
+}
+
+// partitionList handles GET /v1/partitions.
+func (a *API) partitionList(r *request) (any, error) {
+	return r.answer(a.Partitions.List(r.Context(), r.caller, r.read))
+}
+
+// namespaceSet handles PUT /v1/namespace and /v1/namespace/:name.
+func (a *API) namespaceSet(r *request) (any, error) {
+	var body struct {
+		tenancy.Namespace
+		deletion
+	}
+	if err := r.decode("Namespace decoding failed", &body); err != nil {
+		return nil, err
+	}
+	where := tenancy.Scope{Partition: body.Partition}
+	if err := r.bodyScope(&where); err != nil {
+		return nil, err
+	}
+	body.Partition = where.Partition
+	return a.Namespaces.Set(r.Context(), r.caller, r.PathValue("namespace"), body.Namespace)
+}
+
+// namespaceRead handles GET /v1/namespace/:name.
+func (a *API) namespaceRead(r *request) (any, error) {
+	return r.answer(a.Namespaces.Read(r.Context(), r.caller, r.scope.Partition, r.PathValue("namespace"), r.read))
+}
+
+// namespaceList handles GET /v1/namespaces.
+func (a *API) namespaceList(r *request) (any, error) {
+	return r.answer(a.Namespaces.List(r.Context(), r.caller, r.scope.Partition, r.read))
+}
