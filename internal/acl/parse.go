@@ -14,6 +14,8 @@ const (
 	MaxRules        = 2048     // rules and blocks in one document
 )
 
+const space = " \t\r\n"
+
 // position is a place in the text: line and column from 1, in characters.
 type position struct{ line, col int }
 
@@ -55,6 +57,9 @@ func parseItems(text string) ([]item, error) {
 	}
 	if !utf8.ValidString(text) {
 		return nil, errs.New(errs.Invalid, "Failed to parse ACL rules: the text is not valid UTF-8")
+	}
+	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' && !strings.ContainsRune(space, r) }); i >= 0 {
+		return nil, errs.Errorf(errs.Invalid, "Failed to parse ACL rules: the text has a control character at byte %d", i)
 	}
 	c := &cursor{text: text, at: position{1, 1}}
 	c.skipSpace()
@@ -100,7 +105,7 @@ func (c *cursor) skipWhile(in func(byte) bool) {
 }
 
 func (c *cursor) skipSpace() {
-	c.skipWhile(func(b byte) bool { return b == ' ' || b == '\t' || b == '\n' || b == '\r' })
+	c.skipWhile(func(b byte) bool { return strings.IndexByte(space, b) >= 0 })
 }
 
 // found describes what stands at the cursor, for errors.

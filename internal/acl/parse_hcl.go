@@ -179,11 +179,13 @@ func (p *hclParser) str() (string, error) {
 	return text, nil
 }
 
-// hereDoc reads <<MARK, lines, MARK and returns the lines.
+// hereDoc reads <<MARK, lines, MARK and returns the lines. After <<- the last
+// MARK may be indented.
 func (p *hclParser) hereDoc() (string, error) {
 	at := p.at
 	p.skip(len("<<"))
-	if p.is('-') {
+	indented := p.is('-')
+	if indented {
 		p.skip(1)
 	}
 	mark := p.identifier()
@@ -194,7 +196,11 @@ func (p *hclParser) hereDoc() (string, error) {
 	var body strings.Builder
 	for !p.done() {
 		line, _, _ := strings.Cut(p.rest(), "\n")
-		if strings.TrimSpace(line) == mark {
+		end := strings.TrimSuffix(line, "\r")
+		if indented {
+			end = strings.TrimLeft(end, " \t")
+		}
+		if end == mark {
 			p.skip(len(line))
 			return body.String(), nil
 		}

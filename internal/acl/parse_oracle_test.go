@@ -77,10 +77,22 @@ func checkAgainstHCL(t *testing.T, text string) {
 		return
 	}
 	ours, theirs := leaves(items, ""), hclLeaves(file.Node, "")
+	maskCode(ours)
+	maskCode(theirs)
 	slices.Sort(ours)
 	slices.Sort(theirs)
 	if !slices.Equal(ours, theirs) {
 		t.Errorf("%q\nwe read  %v\nHCL reads %v", text, ours, theirs)
+	}
+}
+
+// maskCode hides the texts of sentinel code, which have no effect: HCL changes
+// the indentation of here-documents.
+func maskCode(leaves []string) {
+	for i, leaf := range leaves {
+		if path, _, ok := strings.Cut(leaf, ".="); ok && strings.HasSuffix(strings.ToLower(path), `"sentinel"."code"`) {
+			leaves[i] = path
+		}
 	}
 }
 
@@ -94,6 +106,7 @@ var rulesCorpus = []string{
 	"key = { \"a\" = { policy = \"read\" }, b-c.d { policy = \"write\" } }",
 	"service \"web\" {\r\n  policy     = \"write\"\r\n  intentions = \"read\" # x\r\n}\r\n",
 	"key \"a\" {\n policy = \"read\"\n sentinel {\n code = <<EOF\nmain = rule { true }\nEOF\n enforcementlevel = \"hard-mandatory\" }\n}",
+	"key \"a\" {\n policy = \"read\"\n sentinel {\n code = <<-EOF\n  main = rule { true }\n  EOF\n }\n}",
 	`{"service_prefix":{"":{"policy":"read","intentions":"write"}},"acl":"read","operator":"write"}`,
 	`{"partition":{"p":{"mesh":"write","namespace_prefix":{"":{"service_prefix":{"":{"policy":"read"}}}}}}}`,
 	`{"key_prefix":[{"a":[{"policy":"read"}]},{"b":[{"policy":"write"}]}]}`,

@@ -151,6 +151,7 @@ func TestParseRulesRefuses(t *testing.T) {
 		{"half a surrogate pair", `{"key":{"\ud800":{"policy":"read"}}}`, parse + `1:9: invalid string "\ud800"`},
 		{"interpolation", `key "${a}" { policy = "read" }`, parse + `1:5: interpolation is not allowed in "${a}"`},
 		{"invalid UTF-8", "# \xff", "Failed to parse ACL rules: the text is not valid UTF-8"},
+		{"a control character, even in a comment", "# \x00", "Failed to parse ACL rules: the text has a control character at byte 2"},
 		{"a word without quotes", `acl = read`, parse + `1:7: expected a string in quotes got: read`},
 		{"a stray brace", `}`, parse + `1:1: expected a key got: }`},
 		{"a partition without a name", `partition "" { acl = "read" }`, parse + `1:1: partition "" is no valid name; partition_prefix "" stands for all`},
