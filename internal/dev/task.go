@@ -31,6 +31,7 @@ func (w *world) startTask(role string) (*task, error) {
 	t, err := w.aws.StartTask(awslocal.TaskSpec{
 		Role:    "arn:aws:iam::" + account + ":role/" + role,
 		Cluster: "lictor-dev",
+		Region:  region,
 		Family:  role[strings.LastIndexByte(role, '/')+1:],
 	})
 	if err != nil {

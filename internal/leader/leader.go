@@ -42,6 +42,7 @@ type Leader struct {
 
 	ACLs              bool           // they are enabled
 	InitialManagement logging.Secret // the secret of a token that may do everything; "" is none
+	Began             func()         // called when a term's first objects are in place; may be nil
 }
 
 // Run runs the tasks each time that this server leads, until ctx is done.
@@ -84,6 +85,9 @@ func (l *Leader) term(ctx context.Context) (leads, ok bool) {
 func (l *Leader) lead(ctx context.Context) {
 	if l.ACLs {
 		l.retry(ctx, "ACLs could not be initialized", l.initACLs)
+	}
+	if l.Began != nil && ctx.Err() == nil {
+		l.Began()
 	}
 	l.reap(ctx)
 }

@@ -208,6 +208,15 @@ func (n *Node) Leader() (addr, id string) {
 	return string(a), string(i)
 }
 
+// Peers returns the addresses of the cluster's servers, this one included.
+func (n *Node) Peers() []string {
+	var addrs []string
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		addrs = append(addrs, string(s.Address))
+	}
+	return addrs
+}
+
 // LastContact returns how long ago this server heard of the leader: 0 if it leads, and
 // also if it never did, which Leader tells apart.
 func (n *Node) LastContact() time.Duration {

@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/lictor/lictor/internal/httpapi"
+)
+
+// listener is one open address of the API.
+type listener struct {
+	net.Listener
+	protocol string // "http" or "https"
+	server   *http.Server
+}
+
+// serve answers until the listener is shut down, which gives nil. When ctx
+// ends, queries that block are answered.
+func (l *listener) serve(ctx context.Context) error {
+	l.server.BaseContext = func(net.Listener) context.Context { return ctx }
+	if err := l.server.Serve(l.Listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("%s on %s: %w", l.protocol, l.Addr(), err)
+	}
+	return nil
+}
+
+// shutdown waits for answers until ctx ends, then cuts what is left.
+func (l *listener) shutdown(ctx context.Context) {
+	if err := l.server.Shutdown(ctx); err != nil {
+		_ = l.server.Close()
+	}
+	_ = l.Close() // also where serve has not begun
+}
+
+// openListeners opens every address of the API before any is served, so that a
+// port that is taken is an error at the start.
+func (s *server) openListeners(handler http.Handler) error {
+	limits := httpapi.Limits{
+		MaxConnsPerClient: s.cfg.Limits.HTTPMaxConnsPerClient,
+		MaxHeaderBytes:    s.cfg.HTTP.MaxHeaderBytes,
+		HeaderTimeout:     s.cfg.Limits.HTTPSHandshakeTimeout,
+		MaxQueryTime:      s.cfg.MaxQueryTime,
+	}
+	if err := s.openProtocol("http", addresses(s.cfg.Addresses.HTTP, s.cfg.ClientAddrs), s.cfg.Ports.HTTP, handler, limits); err != nil {
+		return err
+	}
+	if s.cfg.Ports.HTTPS <= 0 {
+		return nil
+	}
+	if err := s.https.load(s.cfg.TLS.HTTPS); err != nil {
+		return fmt.Errorf("tls.https: %w", err)
+	}
+	return s.openProtocol("https", addresses(s.cfg.Addresses.HTTPS, s.cfg.ClientAddrs), s.cfg.Ports.HTTPS, handler, limits)
+}
+
+func addresses(own, common []string) []string {
+	if len(own) > 0 {
+		return own
+	}
+	return common
+}
+
+func (s *server) openProtocol(protocol string, addrs []string, port int, handler http.Handler, limits httpapi.Limits) error {
+	if port <= 0 {
+		return nil
+	}
+	for _, addr := range addrs {
+		l, err := open(addr, port)
+		if err != nil {
+			return fmt.Errorf("listen for %s: %w", protocol, err)
+		}
+		s.log.Info("Starting server", slog.String("address", l.Addr().String()),
+			slog.String("network", l.Addr().Network()), slog.String("protocol", protocol))
+		server := httpapi.NewServer(handler, limits, s.log)
+		l = httpapi.NewListener(l, limits)
+		if protocol == "https" {
+			l = tls.NewListener(l, s.https.config())
+		}
+		s.listeners = append(s.listeners, &listener{Listener: l, protocol: protocol, server: server})
+	}
+	return nil
+}
+
+// open listens on an IP address and port, or on unix:///path, where an old
+// socket file is removed first.
+func open(addr string, port int) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+			if err := os.Remove(path); err != nil {
+				return nil, err
+			}
+		}
+		return net.Listen("unix", path)
+	}
+	return net.Listen("tcp", net.JoinHostPort(addr, strconv.Itoa(port)))
+}

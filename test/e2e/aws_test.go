@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lictor/lictor/internal/awsiam"
+	"github.com/lictor/lictor/internal/awslocal"
+	"github.com/lictor/lictor/internal/logging"
+)
+
+const (
+	region   = "us-west-2"
+	serverID = "consul.test" // the header value of the scripts' auth methods
+)
+
+// localAWS is the local AWS with a way to make it misbehave. Task credentials
+// are always given out right.
+type localAWS struct {
+	*awslocal.Server
+	fault atomic.Pointer[awslocal.Fault]
+	skew  atomic.Int64 // nanoseconds that its clock is ahead
+}
+
+func startAWS() (*localAWS, error) {
+	a := &localAWS{}
+	server, err := awslocal.New(awslocal.Demo(), awslocal.Options{
+		Now: func() time.Time { return time.Now().Add(time.Duration(a.skew.Load())) },
+		Fault: func(service, _ string) awslocal.Fault {
+			if f := a.fault.Load(); f != nil && (service == "sts" || service == "iam") {
+				return *f
+			}
+			return awslocal.Fault{}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.Server = server
+	return a, a.Start(context.Background(), "127.0.0.1:0")
+}
+
+func (a *localAWS) environ() []string {
+	return []string{"AWS_ENDPOINT_URL_STS=" + a.URL(), "AWS_ENDPOINT_URL_IAM=" + a.URL()}
+}
+
+func (a *localAWS) startTask(role string) (awslocal.Task, error) {
+	return a.StartTask(awslocal.TaskSpec{
+		Role: "arn:aws:iam::" + awslocal.DemoAccount + ":role/" + role, Cluster: "e2e", Region: region,
+	})
+}
+
+// cmdAWS starts the local AWS and points the SDK of the script's commands at it.
+func cmdAWS(ts *testscript.TestScript, neg bool, _ []string) {
+	refuseNegation(ts, neg)
+	a, err := startAWS()
+	ts.Check(err)
+	ts.Defer(func() { _ = a.Close() })
+	storyOf(ts).aws = a
+	for _, pair := range a.environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		ts.Setenv(name, value)
+	}
+}
+
+// faults are the ways in which AWS misbehaves in the scripts.
+var faults = map[string]*awslocal.Fault{
+	"off":       nil,
+	"huge":      {Status: 200, Size: 4 << 20, Body: "<GetCallerIdentityResponse>"},
+	"redirect":  {Status: 302, Location: "http://127.0.0.1:1/"},
+	"not-xml":   {Status: 200, Body: `{"GetCallerIdentityResponse":{}}`},
+	"html":      {Status: 200, ContentType: "text/html", Body: "<html>maintenance</html>"},
+	"throttled": {Status: 400, Code: "Throttling"},
+	"slow":      {Delay: time.Minute},
+	"cut":       {Cut: true},
+}
+
+// cmdFault makes AWS misbehave: fault KIND, or fault off.
+func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNegation(ts, neg)
+	fault, known := faults[args[0]]
+	if !known {
+		ts.Fatalf("unknown fault %q", args[0])
+	}
+	storyOf(ts).aws.fault.Store(fault)
+}
+
+// cmdBearer writes a bearer token of the current task's role, spoiled in one
+// way: bearer KIND FILE.
+func cmdBearer(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNegation(ts, neg)
+	in := awsiam.BearerInput{Region: region, ServerIDHeaderValue: serverID, IncludeEntity: true}
+	if args[0] == "no-server-id" {
+		in.ServerIDHeaderValue = ""
+	}
+	token, err := bearer(storyOf(ts).aws, ts.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI"), in)
+	ts.Check(err)
+	spoiled, err := spoil(args[0], token)
+	ts.Check(err)
+	if args[0] == "expired" {
+		storyOf(ts).aws.skew.Store(int64(time.Hour))
+	} else {
+		storyOf(ts).aws.skew.Store(0)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(spoiled), 0o600))
+}
+
+// bearer builds a token with the credentials of a task.
+func bearer(a *localAWS, credentialsURI string, in awsiam.BearerInput) (logging.Secret, error) {
+	credentials, err := taskCredentials(credentialsURI)
+	if err != nil {
+		return "", err
+	}
+	in.AccessKeyID = credentials.AccessKeyID
+	in.SecretAccessKey = logging.Secret(credentials.SecretAccessKey)
+	in.SessionToken = logging.Secret(credentials.Token)
+	return awsiam.NewBearerToken(context.Background(), in)
+}
+
+// spoil breaks a bearer token in one way. "good" leaves it as it is.
+func spoil(kind string, token logging.Secret) (string, error) {
+	text := token.Reveal()
+	var outer map[string]string
+	if err := json.Unmarshal([]byte(text), &outer); err != nil {
+		return "", err
+	}
+	switch kind {
+	case "good", "no-server-id", "expired":
+		return text, nil
+	case "truncated":
+		return text[:len(text)/2], nil
+	case "huge":
+		outer["padding"] = strings.Repeat("x", 64<<10)
+	case "other-host":
+		outer["iam_request_url"] = encode("https://evil.example/")
+	case "query":
+		u, err := url.Parse(decode(outer["iam_request_url"]))
+		if err != nil {
+			return "", err
+		}
+		u.RawQuery = "Action=GetSessionToken"
+		outer["iam_request_url"] = encode(u.String())
+	case "two-authorizations", "forged":
+		var headers map[string][]string
+		if err := json.Unmarshal([]byte(decode(outer["iam_request_headers"])), &headers); err != nil {
+			return "", err
+		}
+		auth := headers["Authorization"][0]
+		if kind == "forged" {
+			headers["Authorization"] = []string{auth[:len(auth)-4] + "0000"}
+		} else {
+			headers["Authorization"] = []string{auth, auth}
+		}
+		raw, err := json.Marshal(headers)
+		if err != nil {
+			return "", err
+		}
+		outer["iam_request_headers"] = encode(string(raw))
+	default:
+		return "", fmt.Errorf("unknown way to spoil a token: %q", kind)
+	}
+	raw, err := json.Marshal(outer)
+	return string(raw), err
+}
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+func decode(s string) string {
+	raw, _ := base64.StdEncoding.DecodeString(s) // of our own making
+	return string(raw)
+}

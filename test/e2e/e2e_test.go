@@ -1,0 +1,59 @@
+// Package e2e drives the built binaries as a user does: scripts in testdata
+// run them as real processes against a real server and a local AWS.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// binaries is the directory of the built commands.
+var binaries string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "lictor-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binaries = dir
+	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", binaries+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Values[storyKey{}] = &story{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"aws":         cmdAWS,
+			"task":        cmdTask,
+			"fault":       cmdFault,
+			"bearer":      cmdBearer,
+			"server":      cmdServer,
+			"kill":        cmdKill,
+			"serverlog":   cmdServerLog,
+			"logintokens": cmdLoginTokens,
+			"mode":        cmdMode,
+		},
+	})
+}
