@@ -2,6 +2,7 @@ package authmethod
 
 import (
 	"context"
+	"time"
 
 	"github.com/lictor/lictor/internal/logging"
 )
@@ -16,6 +17,10 @@ type Identity struct {
 	Principal string // who it is, for logs and audit: the ARN for aws-iam
 	UniqueID  string // an id that is never used again, even under the same name
 	Account   string
+	// Proof names the evidence, a signature: a replay of it has the same Proof,
+	// however it is wrapped. It is worthless after ProofEnds.
+	Proof     string
+	ProofEnds time.Time
 }
 
 // Type is a kind of auth method, such as aws-iam.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -128,7 +129,10 @@ func (b bearerBuilder) build(ctx context.Context) (logging.Secret, error) {
 	part := partitionOf(b.region)
 	stsURL := b.stsURL
 	if stsURL == "" {
-		stsURL = "https://sts." + b.region + "." + part.suffix + "/"
+		stsURL = "https://sts." + b.region + "." + part.suffix
+	}
+	if !strings.HasSuffix(stsURL, "/") {
+		stsURL += "/" // as the original's client writes it
 	}
 	extra := http.Header{}
 	if b.serverID != "" {
