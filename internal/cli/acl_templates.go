@@ -103,6 +103,12 @@ func parseTemplates(text string) ([]*api.ACLTemplatedPolicy, error) {
 // decodeFile reads text, which is HCL or JSON, into v. Keys match in any case;
 // a key that v has no place for is an error.
 func decodeFile(text string, v any) error {
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		// The HCL library takes half a JSON document for a whole one.
+		if err := json.Unmarshal([]byte(text), new(json.RawMessage)); err != nil {
+			return err
+		}
+	}
 	var tree map[string]any
 	if err := hcl.Decode(&tree, text); err != nil {
 		return err

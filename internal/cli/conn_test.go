@@ -2,6 +2,8 @@ package cli
 
 import (
 	"encoding/pem"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -77,7 +79,9 @@ func TestFlagsAndEnvironmentOfARequest(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	api := newAPI(t, answers{"GET /v1/acl/policies": "[]", "GET /prefix/v1/acl/policies": "[]"})
 	host := api.Listener.Addr().String()
-	secure := httptest.NewTLSServer(api.handler(answers{"GET /v1/acl/policies": "[]"}))
+	secure := httptest.NewUnstartedServer(api.handler(answers{"GET /v1/acl/policies": "[]"}))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
 	defer secure.Close()
 	secureHost := secure.Listener.Addr().String()
 	ca := write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
