@@ -1,0 +1,116 @@
+package config
+
+import "github.com/lictor/lictor/internal/daemon"
+
+// conf makes the tables readable.
+type conf = daemon.Config
+
+// fields is every setting an agent knows (spec: agent.md sections 1 to 5).
+var fields = concat(agentFields, networkFields, accessFields, tlsFields(), httpFields, logFields, auditFields,
+	raftFields, idleFields(), deprecatedFields)
+
+// byKey finds the fields that a deprecated key or a flag stands for.
+var byKey = func() map[string]*field {
+	m := make(map[string]*field, len(fields))
+	for i := range fields {
+		m[fields[i].key] = &fields[i]
+	}
+	return m
+}()
+
+var rootSchema = newSchema(fields)
+
+func concat(tables ...[]field) []field {
+	var all []field
+	for _, t := range tables {
+		all = append(all, t...)
+	}
+	return all
+}
+
+var agentFields = []field{
+	{key: "data_dir", flag: "data-dir", into: func(c *conf) any { return &c.DataDir },
+		note: "Directory for everything the agent keeps. Needed unless -dev is given."},
+	{key: "server", flag: "server", kind: boolean, def: "false", into: func(c *conf) any { return &c.Server },
+		note: "Run as a server instead of a client agent."},
+	{key: "bootstrap", flag: "bootstrap", kind: boolean, def: "false", into: func(c *conf) any { return &c.Bootstrap },
+		note: "This server may elect itself leader of a new cluster."},
+	{key: "bootstrap_expect", flag: "bootstrap-expect", kind: integer, def: "0", into: func(c *conf) any { return &c.BootstrapExpect },
+		note: "Number of servers to wait for before the first election; 1 is the same as bootstrap."},
+	{key: "datacenter", flag: "datacenter", def: "dc1", into: func(c *conf) any { return &c.Datacenter },
+		note: "Datacenter of the agent: lower-case letters, digits, - and _."},
+	{key: "primary_datacenter", defNote: "datacenter", into: func(c *conf) any { return &c.PrimaryDatacenter },
+		note: "Datacenter that decides about ACLs."},
+	{key: "node_name", flag: "node", defNote: "host name", into: func(c *conf) any { return &c.NodeName },
+		note: "Name of this node, unique in the datacenter."},
+	{key: "node_id", flag: "node-id", defNote: "made on the first start", into: func(c *conf) any { return &c.NodeID },
+		note: "UUID of this node, kept in the data directory."},
+	{key: "node_meta", flag: "node-meta", kind: table, into: func(c *conf) any { return &c.NodeMeta },
+		note: "Pairs that describe the node, as `key:value` on the command line; at most 64."},
+	{key: "partition", into: func(c *conf) any { return &c.Partition },
+		note: "Admin partition of a client agent. Servers are in the default partition."},
+	{key: "leave_on_terminate", kind: boolean, defNote: "true on a client agent, false on a server",
+		into: func(c *conf) any { return &c.LeaveOnTerminate }, note: "SIGTERM makes the agent leave the cluster and exit with 0."},
+	{key: "skip_leave_on_interrupt", kind: boolean, defNote: "false on a client agent, true on a server",
+		into: func(c *conf) any { return &c.SkipLeaveOnInt }, note: "SIGINT stops the agent without leaving."},
+	{key: "enable_debug", kind: boolean, def: "false", into: func(c *conf) any { return &c.EnableDebug },
+		note: "Serve profiling data on the HTTP API."},
+	{key: "pid_file", flag: "pid-file", into: func(c *conf) any { return &c.PidFile },
+		note: "File that holds the process id while the agent runs."},
+	{key: "default_query_time", flag: "default-query-time", kind: duration, def: "300s", into: func(c *conf) any { return &c.DefaultQueryTime },
+		note: "How long a blocking query without a wait parameter blocks."},
+	{key: "max_query_time", flag: "max-query-time", kind: duration, def: "600s", into: func(c *conf) any { return &c.MaxQueryTime },
+		note: "How long a blocking query may block."},
+	{key: "ui_config.enabled", flag: "ui", kind: boolean, def: "false", into: func(c *conf) any { return &c.UIEnabled },
+		note: "Serve the web UI.", effect: idle},
+	{key: "auto_reload_config", flag: "auto-reload-config", kind: boolean, def: "false", into: func(c *conf) any { return &c.AutoReloadConfig },
+		note: "Reload when a configuration file changes.", effect: idle},
+	{key: "enable_central_service_config", kind: boolean, def: "true", into: func(c *conf) any { return &c.CentralSvcConfig },
+		note: "Merge config entries into the services registered with this agent.", effect: idle},
+	{key: "connect.enabled", kind: boolean, def: "true", into: func(c *conf) any { return &c.ConnectEnabled },
+		note: "Run the service mesh.", effect: idle},
+}
+
+var raftFields = []field{
+	{key: "raft_snapshot_threshold", kind: integer, def: "16384", into: func(c *conf) any { return &c.SnapshotThreshold },
+		note: "Log entries after which a server takes a snapshot."},
+	{key: "raft_snapshot_interval", kind: duration, def: "30s", into: func(c *conf) any { return &c.SnapshotInterval },
+		note: "How often a server considers taking a snapshot."},
+	{key: "raft_trailing_logs", kind: integer, def: "10000", into: func(c *conf) any { return &c.TrailingLogs },
+		note: "Log entries kept after a snapshot, for followers that are behind."},
+}
+
+var logFields = []field{
+	{key: "log_level", flag: "log-level", def: "INFO", into: func(c *conf) any { return &c.Log.Level },
+		note: "Least important messages shown: TRACE, DEBUG, INFO, WARN or ERROR, in any case."},
+	{key: "log_json", flag: "log-json", kind: boolean, def: "false", into: func(c *conf) any { return &c.Log.JSON },
+		note: "Log a JSON object a line."},
+	{key: "log_file", flag: "log-file", into: func(c *conf) any { return &c.Log.File },
+		note: "Also log to this file. A trailing slash means consul.log in that directory."},
+	{key: "log_rotate_bytes", flag: "log-rotate-bytes", kind: integer, def: "0", into: func(c *conf) any { return &c.Log.RotateBytes },
+		note: "Size at which a new log file starts; 0 means never."},
+	{key: "log_rotate_duration", flag: "log-rotate-duration", kind: duration, def: "24h", into: func(c *conf) any { return &c.Log.RotateDuration },
+		note: "Age at which a new log file starts; 0s means never."},
+	{key: "log_rotate_max_files", flag: "log-rotate-max-files", kind: integer, def: "0", into: func(c *conf) any { return &c.Log.RotateMaxFiles },
+		note: "Old log files to keep; 0 keeps all, -1 none."},
+	{key: "enable_syslog", flag: "syslog", kind: boolean, def: "false", into: func(c *conf) any { return &c.Log.Syslog },
+		note: "Also log to the local syslog."},
+	{key: "syslog_facility", def: "LOCAL0", into: func(c *conf) any { return &c.Log.SyslogFacility },
+		note: "Facility of syslog messages."},
+}
+
+type sink = daemon.AuditSink
+
+var auditFields = []field{
+	{key: "audit.enabled", kind: boolean, def: "false", into: func(c *conf) any { return &c.Audit.Enabled }, effect: inert,
+		note: "Write audit events. Needs acl.enabled."},
+	{key: "audit.sink[*].type", inSink: func(s *sink) any { return &s.Type }, effect: idle, note: "Kind of the sink: file."},
+	{key: "audit.sink[*].format", inSink: func(s *sink) any { return &s.Format }, effect: idle, note: "Format of the events: json."},
+	{key: "audit.sink[*].path", inSink: func(s *sink) any { return &s.Path }, effect: idle, note: "File, or /dev/stdout, /dev/stderr, /dev/null."},
+	{key: "audit.sink[*].delivery_guarantee", inSink: func(s *sink) any { return &s.DeliveryGuarantee }, effect: idle, note: "best-effort."},
+	{key: "audit.sink[*].mode", inSink: func(s *sink) any { return &s.Mode }, effect: idle, note: "Permission of the file, in octal."},
+	{key: "audit.sink[*].name", inSink: func(s *sink) any { return &s.Name }, effect: idle, note: "The label says it; this key is older."},
+	{key: "audit.sink[*].rotate_duration", kind: duration, inSink: func(s *sink) any { return &s.RotateDuration }, effect: idle, note: "Age at which a new file starts."},
+	{key: "audit.sink[*].rotate_bytes", kind: integer, inSink: func(s *sink) any { return &s.RotateBytes }, effect: idle, note: "Size at which a new file starts."},
+	{key: "audit.sink[*].rotate_max_files", kind: integer, inSink: func(s *sink) any { return &s.RotateMaxFiles }, effect: idle, note: "Old files to keep; 0 keeps all."},
+}

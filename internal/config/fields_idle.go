@@ -1,0 +1,95 @@
+package config
+
+import "strings"
+
+// idleFields are the settings that are known and checked for their type, and that nothing
+// acts on in this release.
+func idleFields() []field {
+	all := concat(
+		withoutEffect(idle, "", text, `advertise_addr_wan:advertise-wan advertise_addr_ipv4 advertise_addr_ipv6
+			advertise_addr_wan_ipv4 advertise_addr_wan_ipv6 serf_lan:serf-lan-bind serf_wan:serf-wan-bind
+			alt_domain:alt-domain segment:segment license_path server_name`),
+		withoutEffect(idle, "", boolean, `rejoin_after_leave:rejoin discard_check_output enable_agent_tls_for_checks
+			disable_remote_exec disable_update_check disable_anonymous_signature translate_wan_addrs
+			use_streaming_backend disable_coordinates disable_http_unprintable_char_filter
+			disable_host_node_id:disable-host-node-id read_replica:read-replica
+			enable_script_checks:enable-script-checks enable_local_script_checks:enable-local-script-checks`),
+		withoutEffect(idle, "", integer, `check_output_max_size:check_output_max_size retry_max_wan:retry-max-wan
+			protocol:protocol raft_protocol:raft-protocol`),
+		withoutEffect(idle, "", duration, `check_update_interval discovery_max_stale session_ttl_min server_rejoin_age_max
+			retry_interval_wan:retry-interval-wan reconnect_timeout_wan primary_gateways_interval`),
+		withoutEffect(idle, "", list, `recursors:recursor retry_join_wan:retry-join-wan primary_gateways:primary-gateway
+			serf_lan_allowed_cidrs:serf-lan-allowed-cidrs serf_wan_allowed_cidrs:serf-wan-allowed-cidrs`),
+		withoutEffect(idle, "", objects, `service services check checks watches segments acl.tokens.managed_service_provider
+			config_entries.bootstrap ui_config.metrics_proxy.add_headers`),
+		withoutEffect(inert, "acl.", boolean, "msp_disable_bootstrap"),
+		withoutEffect(idle, "ports.", integer, "sidecar_min_port sidecar_max_port expose_min_port expose_max_port"),
+
+		withoutEffect(idle, "dns_config.", boolean, `allow_stale enable_truncate only_passing disable_compression
+			enable_additional_node_meta_txt use_cache prefer_namespace`),
+		withoutEffect(idle, "dns_config.", duration, "max_stale node_ttl recursor_timeout cache_max_age"),
+		withoutEffect(idle, "dns_config.", text, "recursor_strategy"),
+		withoutEffect(idle, "dns_config.", integer, "a_record_limit udp_answer_limit soa.refresh soa.retry soa.expire soa.min_ttl"),
+		withoutEffect(idle, "dns_config.", table, "service_ttl"),
+
+		withoutEffect(idle, "http_config.", boolean, "use_cache"),
+		withoutEffect(idle, "limits.", duration, "rpc_handshake_timeout rpc_client_timeout"),
+		withoutEffect(idle, "limits.", integer, "rpc_max_conns_per_client rpc_max_burst kv_max_value_size txn_max_req_len"),
+		withoutEffect(inert, "limits.", number, "rpc_rate request_limits.read_rate request_limits.write_rate"),
+		withoutEffect(inert, "limits.", text, "request_limits.mode"),
+
+		withoutEffect(idle, "performance.", duration, "leave_drain_time rpc_hold_timeout grpc_keepalive_interval grpc_keepalive_timeout"),
+		withoutEffect(idle, "performance.", integer, "raft_multiplier"),
+		withoutEffect(idle, "autopilot.", boolean, "cleanup_dead_servers disable_upgrade_migration"),
+		withoutEffect(idle, "autopilot.", duration, "last_contact_threshold server_stabilization_time"),
+		withoutEffect(idle, "autopilot.", integer, "max_trailing_logs min_quorum"),
+		withoutEffect(idle, "autopilot.", text, "redundancy_zone_tag upgrade_version_tag"),
+		withoutEffect(inert, "unix_sockets.", text, "user group mode"),
+
+		withoutEffect(idle, "ui_config.", text, `dir:ui-dir content_path:ui-content-path metrics_provider
+			metrics_provider_options_json metrics_proxy.base_url`),
+		withoutEffect(idle, "ui_config.", list, "metrics_provider_files metrics_proxy.path_allowlist"),
+		withoutEffect(idle, "ui_config.", table, "dashboard_url_templates"),
+
+		withoutEffect(idle, "telemetry.", text, `statsd_address statsite_address dogstatsd_addr metrics_prefix circonus_*`),
+		withoutEffect(idle, "telemetry.", list, "dogstatsd_tags prefix_filter"),
+		withoutEffect(idle, "telemetry.", duration, "prometheus_retention_time"),
+		withoutEffect(idle, "telemetry.", boolean, "filter_default disable_hostname enable_host_metrics disable_compat_*"),
+
+		withoutEffect(idle, "connect.", boolean, "enable_mesh_gateway_wan_federation"),
+		withoutEffect(idle, "connect.", text, "ca_provider"),
+		withoutEffect(idle, "connect.", opaque, "ca_config"),
+		withoutEffect(idle, "peering.", boolean, "enabled"),
+		withoutEffect(idle, "rpc.", boolean, "enable_streaming"),
+		withoutEffect(idle, "cache.", integer, "entry_fetch_max_burst"),
+		withoutEffect(idle, "cache.", number, "entry_fetch_rate"),
+		withoutEffect(idle, "xds.", number, "update_max_per_second"),
+		withoutEffect(idle, "reporting.license.", boolean, "enabled"),
+		withoutEffect(idle, "cloud.", text, "client_id client_secret resource_id"),
+
+		withoutEffect(inert, "auto_config.", boolean, "enabled authorization.enabled"),
+		withoutEffect(inert, "auto_config.", text, "intro_token intro_token_file"),
+		withoutEffect(inert, "auto_config.", list, "server_addresses dns_sans ip_sans"),
+		withoutEffect(inert, "auto_config.authorization.", opaque, "static"),
+
+		withoutEffect(idle, "raft_logstore.", text, "backend"),
+		withoutEffect(idle, "raft_logstore.", boolean, "disable_log_cache verification.enabled"),
+		withoutEffect(idle, "raft_logstore.", duration, "verification.interval"),
+		withoutEffect(idle, "raft_logstore.", opaque, "boltdb wal"),
+	)
+	for _, pool := range []string{"gossip_lan.", "gossip_wan."} {
+		all = append(all, withoutEffect(idle, pool, integer, "gossip_nodes retransmit_mult suspicion_mult")...)
+		all = append(all, withoutEffect(idle, pool, duration, "gossip_interval probe_interval probe_timeout")...)
+	}
+	return all
+}
+
+// withoutEffect makes fields of one kind from words, each a key or key:flag.
+func withoutEffect(e effect, prefix string, k kind, words string) []field {
+	var all []field
+	for _, w := range strings.Fields(words) {
+		key, flag, _ := strings.Cut(w, ":")
+		all = append(all, field{key: prefix + key, kind: k, flag: flag, effect: e, note: "Accepted; has no effect yet."})
+	}
+	return all
+}

@@ -1,0 +1,237 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lictor/lictor/internal/daemon"
+	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// validate checks what a single setting cannot know, in the order in which operators fix
+// things, and returns the first error. It returns warnings for what works but is doubtful,
+// and settles bootstrap_expect = 1 (spec: agent.md section 6).
+func validate(c *daemon.Config, given values, host Host) (warnings []string, err error) {
+	for _, check := range []func(*daemon.Config) error{
+		checkNode, func(c *daemon.Config) error { return advertise(c, host) }, checkAddresses, checkBootstrap, checkRole, checkACL, checkAudit, checkTLS, checkHTTP,
+	} {
+		if err := check(c); err != nil {
+			return nil, err
+		}
+	}
+	warnings = append(warnings, bootstrapWarnings(c)...)
+	if c.BootstrapExpect == 1 {
+		c.Bootstrap, c.BootstrapExpect = true, 0
+	}
+	if !dnsName.MatchString(c.NodeName) {
+		warnings = append(warnings, fmt.Sprintf("Node name %q will not be discoverable via DNS due to invalid characters. "+
+			"Valid characters include all alpha-numerics and dashes.", c.NodeName))
+	}
+	if scripts, ok := given["enable_script_checks"]; ok && scripts.value == true && !c.ACL.Enabled && len(c.HTTP.AllowWriteHTTPFrom) == 0 {
+		warnings = append(warnings, "enable_script_checks without ACLs lets everyone who reaches the API run commands; "+
+			"use enable_local_script_checks instead.")
+	}
+	for _, s := range c.Audit.Sinks {
+		if !strings.HasPrefix(s.Path, "/dev/") && s.RotateBytes == 0 && s.RotateDuration == 0 {
+			warnings = append(warnings, fmt.Sprintf("audit sink %q: without rotate_duration or rotate_bytes its file grows for ever.", s.Name))
+		}
+	}
+	return warnings, nil
+}
+
+var (
+	dnsName        = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+	datacenterName = regexp.MustCompile(`^[a-z0-9_-]+$`)
+	nodeID         = regexp.MustCompile(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)
+	metaKey        = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+)
+
+func checkNode(c *daemon.Config) error {
+	switch {
+	case c.DataDir == "" && !c.Dev:
+		return errors.New("data_dir cannot be empty")
+	case c.Datacenter == "":
+		return errors.New("datacenter cannot be empty")
+	}
+	for _, dc := range []string{c.Datacenter, c.PrimaryDatacenter} {
+		if !datacenterName.MatchString(dc) {
+			return fmt.Errorf("datacenter can only contain lowercase alphanumeric, - or _ characters. received: %q", dc)
+		}
+	}
+	if c.NodeName == "" {
+		return errors.New("node_name cannot be empty")
+	}
+	if c.NodeID != "" && !nodeID.MatchString(c.NodeID) {
+		return fmt.Errorf("node_id is not a UUID: %q", c.NodeID)
+	}
+	if c.Partition != "" {
+		if err := tenancy.ValidatePartition(c.Partition); err != nil {
+			return err
+		}
+	}
+	if err := checkMeta(c.NodeMeta); err != nil {
+		return fmt.Errorf("node_meta invalid: %w", err)
+	}
+	_, err := logging.ParseLevel(c.Log.Level)
+	return err
+}
+
+// checkMeta applies the rules of agent.md section 4.
+func checkMeta(meta map[string]string) error {
+	if len(meta) > 64 {
+		return errors.New("Node metadata cannot contain more than 64 key/value pairs")
+	}
+	keys := make([]string, 0, len(meta))
+	for k := range meta {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		problem := ""
+		switch v := meta[k]; {
+		case k == "":
+			problem = "Key cannot be blank"
+		case !metaKey.MatchString(k):
+			problem = "Key contains invalid characters"
+		case len(k) > 128:
+			problem = "Key is too long (limit: 128 characters)"
+		case strings.HasPrefix(k, "consul-"):
+			problem = "Key prefix 'consul-' is reserved for internal use"
+		case len(v) > 512:
+			problem = "Value is too long (limit: 512 characters)"
+		}
+		if problem != "" {
+			return fmt.Errorf("Couldn't load metadata pair ('%s', '%s'): %s", k, meta[k], problem)
+		}
+	}
+	return nil
+}
+
+func checkAddresses(c *daemon.Config) error {
+	if c.BindAddr == "" {
+		return errors.New("bind_addr cannot be empty")
+	}
+	if ip, err := netip.ParseAddr(c.AdvertiseAddr); err != nil || ip.IsUnspecified() {
+		return errors.New("Advertise address cannot be 0.0.0.0, :: or [::]")
+	}
+	if c.Ports.GRPC > 0 && c.Ports.GRPC == c.Ports.GRPCTLS {
+		return fmt.Errorf("ports.grpc and ports.grpc_tls must differ: both are %d", c.Ports.GRPC)
+	}
+	if c.Encrypt != "" {
+		key, err := base64.StdEncoding.DecodeString(c.Encrypt.Reveal())
+		if err != nil {
+			return fmt.Errorf("encrypt has invalid key: %w", err)
+		}
+		if n := len(key); n != 16 && n != 24 && n != 32 {
+			return errors.New("encrypt has invalid key: key size must be 16, 24 or 32 bytes")
+		}
+	}
+	return nil
+}
+
+func checkBootstrap(c *daemon.Config) error {
+	switch {
+	case c.BootstrapExpect < 0:
+		return fmt.Errorf("bootstrap_expect cannot be negative: %d", c.BootstrapExpect)
+	case c.Bootstrap && !c.Server, c.BootstrapExpect == 1 && !c.Server:
+		return errors.New("'bootstrap = true' requires 'server = true'")
+	case c.BootstrapExpect > 0 && !c.Server:
+		return errors.New("'bootstrap_expect > 0' requires 'server = true'")
+	case c.BootstrapExpect > 0 && c.Bootstrap && !c.Dev:
+		return errors.New("'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive")
+	}
+	return nil
+}
+
+// checkRole refuses what only the other kind of agent can do.
+func checkRole(c *daemon.Config) error {
+	switch {
+	case c.AutoEncrypt.AllowTLS && !c.Server:
+		return errors.New("auto_encrypt.allow_tls can only be used on a server.")
+	case c.AutoEncrypt.TLS && c.Server:
+		return errors.New("auto_encrypt.tls can only be used on a client.")
+	case c.AdvertiseReconn != 0 && c.Server:
+		return errors.New("advertise_reconnect_timeout can only be used on a client")
+	case c.Server && c.Partition != "" && c.Partition != tenancy.DefaultName:
+		return errors.New("partition can only be used on a client: servers are in the default partition")
+	}
+	return nil
+}
+
+func checkACL(c *daemon.Config) error {
+	if p := c.ACL.DefaultPolicy; p != "allow" && p != "deny" {
+		return fmt.Errorf("Unsupported default ACL policy: %s", p)
+	}
+	switch p := c.ACL.DownPolicy; p {
+	case "allow", "deny", "extend-cache", "async-cache":
+		return nil
+	default:
+		return fmt.Errorf("Unsupported down ACL policy: %s", p)
+	}
+}
+
+// checkAudit applies the rules of audit.md section 1.
+func checkAudit(c *daemon.Config) error {
+	if !c.Audit.Enabled {
+		return nil
+	}
+	if !c.ACL.Enabled {
+		return errors.New("audit logging requires ACLs to be enabled")
+	}
+	if len(c.Audit.Sinks) == 0 {
+		return errors.New("audit.enabled needs at least one audit.sink")
+	}
+	for _, s := range c.Audit.Sinks {
+		for _, f := range []struct{ key, got, want string }{
+			{"type", s.Type, "file"}, {"format", s.Format, "json"}, {"delivery_guarantee", s.DeliveryGuarantee, "best-effort"},
+		} {
+			if f.got != f.want {
+				return fmt.Errorf("audit sink %q: %s must be %q, not %q", s.Name, f.key, f.want, f.got)
+			}
+		}
+		if s.Path == "" {
+			return fmt.Errorf("audit sink %q: path cannot be empty", s.Name)
+		}
+		if strings.Trim(s.Mode, "01234567") != "" || len(s.Mode) > 4 {
+			return fmt.Errorf("audit sink %q: mode must be octal, such as 0640, not %q", s.Name, s.Mode)
+		}
+	}
+	return nil
+}
+
+func checkHTTP(c *daemon.Config) error {
+	for _, cidr := range c.HTTP.AllowWriteHTTPFrom {
+		if _, err := netip.ParsePrefix(cidr); err != nil {
+			return fmt.Errorf("http_config.allow_write_http_from: invalid CIDR: %s", cidr)
+		}
+	}
+	switch {
+	case c.HTTP.MaxHeaderBytes < 0:
+		return fmt.Errorf("http_config.max_header_bytes cannot be negative: %d", c.HTTP.MaxHeaderBytes)
+	case c.DefaultQueryTime <= 0, c.MaxQueryTime <= 0:
+		return errors.New("default_query_time and max_query_time must be greater than 0s")
+	}
+	return nil
+}
+
+func bootstrapWarnings(c *daemon.Config) []string {
+	switch expect := c.BootstrapExpect; {
+	case c.Dev:
+		return nil
+	case expect == 1:
+		return []string{"BootstrapExpect is set to 1; this is the same as Bootstrap mode."}
+	case expect == 2:
+		return []string{"bootstrap_expect = 2: A cluster with 2 servers will provide no failure tolerance. Use 3 or 5 servers."}
+	case expect > 0 && expect%2 == 0:
+		return []string{fmt.Sprintf("bootstrap_expect = %d: one server fewer tolerates as many failures.", expect)}
+	case c.Bootstrap:
+		return []string{"bootstrap = true: do not enable unless necessary"}
+	}
+	return nil
+}
