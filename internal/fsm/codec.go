@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"encoding/json"
+	"fmt"
 	"reflect"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -18,16 +20,37 @@ func newHandle() *codec.MsgpackHandle {
 	h.SliceType = reflect.TypeFor[[]any]()
 	h.RawToString = true
 	h.Canonical = true // equal values have equal bytes
+	if err := h.SetBytesExt(reflect.TypeFor[json.Number](), numberExt, numbers{}); err != nil {
+		panic(err) // the tag is taken
+	}
 	return h
 }
 
-// marshal writes v after dst.
-func marshal(dst []byte, v any) ([]byte, error) {
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
-		return nil, err
+// numberExt is the msgpack extension of a json.Number: its digits as text. Without it a number
+// inside a Config would come back as a string.
+const numberExt = 1
+
+type numbers struct{}
+
+// WriteExt implements codec.BytesExt.
+func (numbers) WriteExt(v any) []byte {
+	switch v := v.(type) {
+	case json.Number:
+		return []byte(v)
+	case *json.Number:
+		return []byte(*v)
 	}
-	return append(dst, out...), nil
+	panic(fmt.Sprintf("%T is no number", v)) // the codec calls with what is registered
+}
+
+// ReadExt implements codec.BytesExt.
+func (numbers) ReadExt(dst any, src []byte) { *dst.(*json.Number) = json.Number(src) }
+
+// marshal returns v as bytes.
+func marshal(v any) ([]byte, error) {
+	var out []byte
+	err := codec.NewEncoderBytes(&out, handle).Encode(v)
+	return out, err
 }
 
 // unmarshal reads what marshal wrote into the value that v points to.

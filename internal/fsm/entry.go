@@ -32,7 +32,7 @@ func EncodeCommand(c Command) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%T is not among the command kinds", c)
 	}
-	body, err := marshal(nil, c)
+	body, err := marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", c, err)
 	}

@@ -73,7 +73,9 @@ func byID(name string, by bytesIndexer) *memdb.TableSchema {
 func (t *Table[R]) pages() string { return t.name + "/pages" }
 
 // Get returns the row at key in s, or nil if there is none, and adds to ws,
-// unless that is nil, a channel that is closed when the answer may have changed.
+// unless that is nil, a channel that is closed when the answer may have changed. For a
+// row that exists that means this row; what is missing, and a value that nothing else has, is
+// watched together with its neighbours. This holds for all reads of a table.
 func (t *Table[R]) Get(tx *memdb.Txn, ws memdb.WatchSet, s tenancy.Scope, key string) (*R, error) {
 	ch, raw, err := tx.FirstWatch(t.name, primary, rowKey(s, key))
 	if err != nil {

@@ -1,0 +1,119 @@
+package state
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/authmethod"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// Meta is what a snapshot keeps beside the rows.
+type Meta struct {
+	Changed   map[string]uint64 // index of each table's last change, by the table's name
+	Bootstrap uint64            // index of the ACL bootstrap; 0 before
+}
+
+// Meta returns what a snapshot keeps beside the rows.
+func (tx *Tx) Meta() *Meta {
+	m := tx.meta()
+	out := &Meta{Changed: map[string]uint64{}, Bootstrap: m.bootstrap}
+	for t, index := range m.changed {
+		out.Changed[TableName(t).String()] = index
+	}
+	return out
+}
+
+// Rows yields the rows of a table, each a pointer.
+func (tx *Tx) Rows(t TableName) (iter.Seq[any], error) {
+	switch t {
+	case TableTokens:
+		return allRows(tx, tokens)
+	case TablePolicies:
+		return allRows(tx, policies)
+	case TableRoles:
+		return allRows(tx, roles)
+	case TableAuthMethods:
+		return allRows(tx, authMethods)
+	case TableBindingRules:
+		return allRows(tx, bindingRules)
+	case TablePartitions:
+		return allRows(tx, partitions)
+	case TableNamespaces:
+		return allRows(tx, namespaces)
+	}
+	return nil, fmt.Errorf("no such table: %s", t)
+}
+
+func allRows[R any](tx *Tx, r *resource[R]) (iter.Seq[any], error) {
+	rows, err := r.rows.All(tx.db)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(any) bool) {
+		for row := range rows {
+			if !yield(row) {
+				return
+			}
+		}
+	}, nil
+}
+
+// Restore builds a new content beside the old one.
+type Restore struct {
+	store   *Store
+	content *content
+	tx      *Tx
+}
+
+// Restore begins to replace the store's content. Nothing is seen of it before Commit.
+func (s *Store) Restore() *Restore {
+	c := newContent()
+	return &Restore{store: s, content: c, tx: &Tx{db: c.db.Txn(true)}}
+}
+
+// Put adds a *Meta, or a row as Rows yields it, with the indexes that it has. Rows that
+// others link to come first, so that memory is shared.
+func (r *Restore) Put(row any) error {
+	switch row := row.(type) {
+	case *acl.Token:
+		if err := r.tx.compact(row); err != nil {
+			return err
+		}
+		return tokens.rows.Put(r.tx.db, row)
+	case *acl.Policy:
+		return policies.rows.Put(r.tx.db, row)
+	case *acl.Role:
+		return roles.rows.Put(r.tx.db, row)
+	case *authmethod.Method:
+		return authMethods.rows.Put(r.tx.db, row)
+	case *authmethod.BindingRule:
+		return bindingRules.rows.Put(r.tx.db, row)
+	case *tenancy.Partition:
+		return partitions.rows.Put(r.tx.db, row)
+	case *tenancy.Namespace:
+		return namespaces.rows.Put(r.tx.db, row)
+	case *Meta:
+		return r.putMeta(row)
+	}
+	return fmt.Errorf("no table holds a %T", row)
+}
+
+func (r *Restore) putMeta(in *Meta) error {
+	m := meta{bootstrap: in.Bootstrap}
+	for t := range numTables {
+		m.changed[t] = in.Changed[t.String()]
+	}
+	return r.tx.putMeta(m)
+}
+
+// Commit replaces the content and wakes everybody who watches the old one.
+func (r *Restore) Commit() {
+	r.tx.Commit()
+	old := r.store.content.Swap(r.content)
+	close(old.abandoned)
+}
+
+// Abort drops what was built.
+func (r *Restore) Abort() { r.tx.Abort() }
