@@ -117,12 +117,17 @@ func (c *conn) config(env *Env) (*api.Config, error) {
 			KeyFile:  or(c.clientKey, api.HTTPClientKey, ""),
 		},
 	}
-	// The client warns about a value of these two that is not a bool.
+	// The client warns about a value that is not a bool.
 	if on, err := strconv.ParseBool(env.Getenv(api.HTTPSSLEnvName)); err == nil && on {
 		config.Scheme = "https"
 	}
-	if on, err := strconv.ParseBool(env.Getenv(api.HTTPSSLVerifyEnvName)); err == nil && !on {
-		config.TLSConfig.InsecureSkipVerify = true
+	if verify := env.Getenv(api.HTTPSSLVerifyEnvName); verify != "" {
+		on, err := strconv.ParseBool(verify)
+		if err != nil {
+			// The client would take it for false and verify nothing.
+			return nil, complain("%s is neither true nor false: %q", api.HTTPSSLVerifyEnvName, verify)
+		}
+		config.TLSConfig.InsecureSkipVerify = !on
 	}
 	if auth := env.Getenv(api.HTTPAuthEnvName); auth != "" {
 		user, password, _ := strings.Cut(auth, ":")

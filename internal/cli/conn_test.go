@@ -108,6 +108,8 @@ func TestAddresses(t *testing.T) {
 		{"https with the CA", []string{"-http-addr", "https://" + secureHost, "-ca-file", ca}, nil, ""},
 		{"https from the environment", nil, map[string]string{"CONSUL_HTTP_ADDR": secureHost, "CONSUL_HTTP_SSL": "true", "CONSUL_CACERT": ca}, ""},
 		{"https unverified", []string{"-http-addr", "https://" + secureHost}, map[string]string{"CONSUL_HTTP_SSL_VERIFY": "false"}, ""},
+		{"https with a mistyped wish", []string{"-http-addr", "https://" + secureHost}, map[string]string{"CONSUL_HTTP_SSL_VERIFY": "flase"},
+			`CONSUL_HTTP_SSL_VERIFY is neither true nor false: "flase"`},
 		{"https without the CA", []string{"-http-addr", "https://" + secureHost}, nil, "certificate signed by unknown authority"},
 		{"https with another name", []string{"-http-addr", "https://" + secureHost, "-ca-file", ca, "-tls-server-name", "x"}, nil, "not x"},
 		{"https to a plain port", []string{"-http-addr", "https://" + host}, nil, "http: server gave HTTP response to HTTPS client"},
