@@ -131,6 +131,9 @@ func (b bearerBuilder) build(ctx context.Context) (logging.Secret, error) {
 	if stsURL == "" {
 		stsURL = "https://sts." + b.region + "." + part.suffix
 	}
+	if _, err := parseURL(stsURL); err != nil {
+		return "", errs.Errorf(errs.Invalid, "%w", err)
+	}
 	if !strings.HasSuffix(stsURL, "/") {
 		stsURL += "/" // as the original's client writes it
 	}
@@ -167,8 +170,8 @@ func (b bearerBuilder) build(ctx context.Context) (logging.Secret, error) {
 // sign returns the JSON of the header map of a signed POST of body to target.
 func (b bearerBuilder) sign(ctx context.Context, service, region, target, body string, extra http.Header) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, nil)
-	if err != nil || req.URL.Host == "" {
-		return nil, errs.Errorf(errs.Invalid, "url is invalid: %q", target)
+	if err != nil {
+		return nil, err
 	}
 	req.Header = extra.Clone()
 	req.Header.Set("Content-Type", formType)
