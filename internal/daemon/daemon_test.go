@@ -295,11 +295,11 @@ func TestAgentTokensArePersisted(t *testing.T) {
 
 func TestNodeIDIsKept(t *testing.T) {
 	dir := t.TempDir()
-	first, err := nodeID(dir, "")
+	first, err := NodeID(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := nodeID(dir, "")
+	second, err := NodeID(dir, "")
 	if err != nil || second != first {
 		t.Errorf("%q, then %q (%v)", first, second, err)
 	}

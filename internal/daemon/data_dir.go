@@ -12,9 +12,9 @@ import (
 
 var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// nodeID returns the node's id: the configured one, else the one kept in the
+// NodeID returns the node's id: the configured one, else the one kept in the
 // data directory, else a new one. What it returns is kept, unless dir is "".
-func nodeID(dir, configured string) (string, error) {
+func NodeID(dir, configured string) (string, error) {
 	path, kept := filepath.Join(dir, "node-id"), []byte(nil)
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -57,7 +57,7 @@ func newServer(cfg Config, opts Options) (_ *server, err error) {
 	}
 	s := &server{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), began: make(chan struct{}), leave: make(chan struct{}, 1)}
 	s.current.Store(&cfg)
-	if s.nodeID, err = nodeID(cfg.DataDir, cfg.NodeID); err != nil {
+	if s.nodeID, err = NodeID(cfg.DataDir, cfg.NodeID); err != nil {
 		return nil, err
 	}
 	if s.tokens, err = agentTokens(cfg); err != nil {
