@@ -65,9 +65,9 @@ func (p *hclParser) item() (item, error) {
 			it.value, it.assigned = v, true
 			return it, err
 		case p.is('='):
-			return it, syntaxError(p.at, "nested object expected: LBRACE got: ASSIGN")
+			return it, syntaxError(p.at, "a block with a label takes no '=': %s \"…\" { … }", it.keys[0].text)
 		default:
-			return it, syntaxError(p.at, "key '%s' expected start of object ('{') or assignment ('=')", joinKeys(it.keys))
+			return it, syntaxError(p.at, "expected '{' or '=' after %s got: %s", joinKeys(it.keys), p.found())
 		}
 	}
 }

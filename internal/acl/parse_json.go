@@ -89,7 +89,7 @@ func (p *jsonParser) array() (value, error) {
 	p.skip(1)
 	for n := 0; ; n++ {
 		p.skipSpace()
-		if n > 0 && p.is(']') {
+		if p.is(']') {
 			p.skip(1)
 			return all, nil
 		}

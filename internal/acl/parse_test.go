@@ -137,7 +137,7 @@ func TestParseRulesRefuses(t *testing.T) {
 		{"a string where a block belongs", `service = "read"`, parse + `1:11: service needs a label and a block: service "…" { … }`},
 		{"two labels", `service "a" "b" { policy = "read" }`, parse + `1:13: service takes one label`},
 		{"a label on acl", `acl "a" { policy = "read" }`, parse + `1:5: acl takes no label`},
-		{"a label assigned", `service "x" = { policy = "read" }`, parse + `1:13: nested object expected: LBRACE got: ASSIGN`},
+		{"a label assigned", `service "x" = { policy = "read" }`, parse + `1:13: a block with a label takes no '=': service "…" { … }`},
 		{"a block that does not end", `service "web" {`, parse + `1:16: object expected closing RBRACE got: EOF`},
 		{"truncated JSON", `{"service":`, parse + `1:12: expected a value got: EOF`},
 		{"JSON that does not end", `{"acl":"read"`, parse + `1:14: object expected closing RBRACE got: EOF`},

@@ -42,7 +42,7 @@ func TestPolicyValidate(t *testing.T) {
 		{"the name of a built-in policy for another", Policy{Name: GlobalReadOnlyName}, prefix},
 		{"a built-in policy", Policy{ID: GlobalReadOnlyID, Name: GlobalReadOnlyName}, ""},
 		{"a built-in policy with another name", Policy{ID: GlobalReadOnlyID, Name: "builtin/x"}, prefix},
-		{"rules that do not parse", Policy{Name: "a", Rules: "acl"}, "Failed to parse ACL rules: At 1:4: key 'acl' expected start of object ('{') or assignment ('=')"},
+		{"rules that do not parse", Policy{Name: "a", Rules: "acl"}, "Failed to parse ACL rules: At 1:4: expected '{' or '=' after acl got: EOF"},
 		{"rules that belong elsewhere", Policy{Name: "a", Rules: `operator = "read"`, Scope: tenancy.Scope{Partition: "p", Namespace: "default"}},
 			`Invalid Policy rules: At 1:1: operator rules are not allowed in partition "p"`},
 	} {
