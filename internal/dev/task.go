@@ -267,10 +267,7 @@ func (w *world) decisions(tokenFile, scope string, asked []decision) func(contex
 
 // authorize calls the endpoint that answers what a token may do (acl.md section 2).
 func (w *world) authorize(ctx context.Context, token logging.Secret, scope string, asked []decision) ([]bool, error) {
-	type question struct {
-		Resource, Access, Segment string
-		Allow                     bool
-	}
+	type question struct{ Resource, Access, Segment string }
 	questions := make([]question, len(asked))
 	for i, d := range asked {
 		questions[i] = question{Resource: d.resource, Access: d.access, Segment: d.segment}
@@ -303,13 +300,13 @@ func (w *world) authorize(ctx context.Context, token logging.Secret, scope strin
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", resp.Status, answer)
 	}
-	questions = nil
-	if err := json.Unmarshal(answer, &questions); err != nil || len(questions) != len(asked) {
+	var answers []struct{ Allow bool }
+	if err := json.Unmarshal(answer, &answers); err != nil || len(answers) != len(asked) {
 		return nil, fmt.Errorf("unexpected answer %q: %v", answer, err)
 	}
 	allowed := make([]bool, len(asked))
-	for i, q := range questions {
-		allowed[i] = q.Allow
+	for i, a := range answers {
+		allowed[i] = a.Allow
 	}
 	return allowed, nil
 }
