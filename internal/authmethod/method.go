@@ -66,10 +66,12 @@ func (m Method) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads MaxTokenTTL as duration text or as integer nanoseconds.
-// A key that a Method does not have is an error.
+// TokenNameFormat, which newer clients can send, changes nothing: descriptions of tokens
+// are fixed. Any other key that a Method does not have is an error.
 func (m *Method) UnmarshalJSON(data []byte) error {
 	in := struct {
-		MaxTokenTTL json.RawMessage
+		MaxTokenTTL     json.RawMessage
+		TokenNameFormat string
 		*plainMethod
 	}{plainMethod: (*plainMethod)(m)}
 	dec := json.NewDecoder(bytes.NewReader(data))

@@ -31,6 +31,7 @@ type Tokens struct{ *Backend }
 type TokenWrite struct {
 	acl.Token
 	ExpirationTTL Duration
+	Name          string // which newer clients can send; tokens have none
 }
 
 // Duration is a time.Duration whose JSON is a text such as "1h" or an integer

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/lictor/lictor/internal/endpoint"
 )
@@ -36,6 +37,8 @@ type API struct {
 
 	Agent  Agent
 	Config Config
+
+	bodyTimeout time.Duration // 0 is the constant of that name
 }
 
 // Config is the http_config stanza.
@@ -68,7 +71,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer a.recoverPanic(w, r)
 		a.commonHeaders(w.Header())
-		limitBody(w, r)
+		r = a.limitBody(w, r)
 		if to := cleanPath(r); to != "" {
 			w.Header().Set("Location", to)
 			w.WriteHeader(http.StatusMovedPermanently)

@@ -25,7 +25,10 @@ import (
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
-const management = "c0ffee00-0000-4000-8000-000000000001"
+const (
+	management         = "c0ffee00-0000-4000-8000-000000000001"
+	managementAccessor = "c0ffee00-0000-4000-8000-000000000002"
+)
 
 // oneServer is a log of one server: what is proposed applies at once.
 type oneServer struct {
@@ -93,9 +96,20 @@ type world struct {
 	http http.Handler
 }
 
-// newWorld starts an API whose ACLs deny by default. change may change it
-// before it serves.
+// newWorld returns an API whose ACLs deny by default, with a management token.
+// change may change it before it serves.
 func newWorld(t testing.TB, change ...func(*API)) *world {
+	t.Helper()
+	w := newEmptyWorld(t, change...)
+	w.init(true, acl.Token{
+		AccessorID: managementAccessor, SecretID: management, Scope: tenancy.Default,
+		CreateTime: time.Unix(1, 0).UTC(), Policies: []acl.Link{{ID: acl.GlobalManagementID}},
+	})
+	return w
+}
+
+// newEmptyWorld is newWorld before the leader has made anything.
+func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 	t.Helper()
 	st := state.New()
 	w := &world{t: t, raft: &oneServer{fsm: fsm.New(st), index: 10}, log: &bytes.Buffer{}}
@@ -133,29 +147,24 @@ func newWorld(t testing.TB, change ...func(*API)) *world {
 		c(w.api)
 	}
 	w.http = w.api.Handler()
-	w.init()
 	return w
 }
 
-// init makes the built-in objects and the management token.
-func (w *world) init() {
+// init makes the built-in objects and the given tokens.
+func (w *world) init(bootstrapped bool, tokens ...acl.Token) {
 	w.t.Helper()
+	anonymous := acl.Token{AccessorID: acl.AnonymousAccessor, SecretID: acl.AnonymousSecret, Scope: tenancy.Default}
 	_, err := w.raft.Propose(context.Background(), fsm.ACLInit{
-		Policies: acl.BuiltinPolicies(),
-		Tokens: []acl.Token{
-			{AccessorID: acl.AnonymousAccessor, SecretID: acl.AnonymousSecret, Scope: tenancy.Default},
-			{AccessorID: "c0ffee00-0000-4000-8000-000000000002", SecretID: management, Scope: tenancy.Default,
-				CreateTime: time.Unix(1, 0).UTC(), Policies: []acl.Link{{ID: acl.GlobalManagementID}}},
-		},
-		Bootstrapped: true,
+		Policies:     acl.BuiltinPolicies(),
+		Tokens:       append(tokens, anonymous),
+		Bootstrapped: bootstrapped,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// call makes a request with the management token, or with none if auth is a
-// header that says so. Headers are "Name: value".
+// call makes a request. Headers are "Name: value".
 func (w *world) call(method, target, body string, headers ...string) *httptest.ResponseRecorder {
 	w.t.Helper()
 	req := httptest.NewRequest(method, target, strings.NewReader(body))

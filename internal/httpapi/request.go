@@ -265,14 +265,17 @@ func first(a, b string) string {
 
 // limitBody gives the sender of a body until bodyTimeout to be done. The limit
 // ends with the body: nothing else is read while a handler works.
-func limitBody(w http.ResponseWriter, r *http.Request) {
+func (a *API) limitBody(w http.ResponseWriter, r *http.Request) *http.Request {
 	if r.Body == nil || r.Body == http.NoBody {
-		return
+		return r
 	}
 	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
-		r.Body = &timedBody{ReadCloser: r.Body, control: control}
+	if err := control.SetReadDeadline(time.Now().Add(orDefault(a.bodyTimeout, bodyTimeout))); err != nil {
+		return r
 	}
+	limited := *r // net/http looks at its own Body to decide whether to read a rest
+	limited.Body = &timedBody{ReadCloser: r.Body, control: control}
+	return &limited
 }
 
 // timedBody lifts the read deadline at the body's end, so that it does not end

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -112,15 +113,19 @@ func status(err error) (code int, text string) {
 		}
 		return http.StatusServiceUnavailable, text
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return http.StatusServiceUnavailable, "timed out"
+	}
 	return http.StatusInternalServerError, ""
 }
 
 // fail answers with an error. What is our fault or an outage is logged.
 func (a *API) fail(w http.ResponseWriter, req *http.Request, err error) {
-	if req.Context().Err() != nil && errors.Is(err, req.Context().Err()) {
-		return // the caller is gone
-	}
 	code, text := status(err)
+	if req.Context().Err() != nil && errors.Is(err, req.Context().Err()) {
+		writeText(w, http.StatusServiceUnavailable, "request cancelled") // to nobody, if the caller is gone
+		return
+	}
 	detail := err
 	if code == http.StatusInternalServerError && text == "" {
 		id := newErrorID()
@@ -129,6 +134,9 @@ func (a *API) fail(w http.ResponseWriter, req *http.Request, err error) {
 	}
 	if code >= http.StatusInternalServerError {
 		a.Log.Error("Request error", "method", req.Method, "url", redactURL(req.URL), "from", req.RemoteAddr, "error", detail)
+	}
+	if code == http.StatusRequestEntityTooLarge && req.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // the rest is not waited for
 	}
 	writeText(w, code, text)
 }

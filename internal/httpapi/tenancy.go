@@ -26,13 +26,22 @@ type deletion struct {
 	DeletedAtOld *time.Time `json:"deleted_at"`
 }
 
+// partitionBody is a partition as clients send it.
+type partitionBody struct {
+	tenancy.Partition
+	deletion
+	DisableGossip bool
+}
+
+// namespaceBody is a namespace as clients send it.
+type namespaceBody struct {
+	tenancy.Namespace
+	deletion
+}
+
 // partitionSet handles PUT /v1/partition and /v1/partition/:name.
 func (a *API) partitionSet(r *request) (any, error) {
-	var body struct {
-		tenancy.Partition
-		deletion
-		DisableGossip bool
-	}
+	var body partitionBody
 	if err := r.decode("Partition decoding failed", &body); err != nil {
 		return nil, err
 	}
@@ -54,10 +63,7 @@ func (a *API) partitionList(r *request) (any, error) {
 
 // namespaceSet handles PUT /v1/namespace and /v1/namespace/:name.
 func (a *API) namespaceSet(r *request) (any, error) {
-	var body struct {
-		tenancy.Namespace
-		deletion
-	}
+	var body namespaceBody
 	if err := r.decode("Namespace decoding failed", &body); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,183 @@
+package httpapi
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// listen serves w as a process does, and returns the address.
+func (w *world) listen(limits Limits) string {
+	w.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	srv := NewServer(w.http, limits, w.api.Log)
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(NewListener(l, limits)) }()
+	w.t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+// send writes raw to a server and returns the first answer.
+func send(t *testing.T, addr, raw string) (*http.Response, string, error) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	check(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	if _, err := io.WriteString(conn, raw); err != nil {
+		return nil, "", err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return nil, "", err
+	}
+	return resp, text(resp.Body), nil
+}
+
+func TestHostileBodies(t *testing.T) {
+	addr := newWorld(t).listen(Limits{})
+	impatient := newWorld(t, func(a *API) { a.bodyTimeout = 50 * time.Millisecond }).listen(Limits{})
+	const head = "PUT /v1/acl/policy HTTP/1.1\r\nHost: x\r\nX-Consul-Token: " + management + "\r\n"
+	const login = "POST /v1/acl/login HTTP/1.1\r\nHost: x\r\n"
+	chunk := func(n int) string { return fmt.Sprintf("%x\r\n%s\r\n", n, strings.Repeat(" ", n)) }
+	for _, c := range []struct{ name, addr, raw, want string }{
+		{"as large as allowed", addr, head + length(maxBody, `{"Name":"p"}`), "200"},
+		{"one byte more", addr, head + length(maxBody+1, `{"Name":"p"}`), "413 Request body too large, max size: 65536 bytes"},
+		{"announces a terabyte", addr, head + "Content-Length: 1000000000000\r\n\r\n{}", "413 Request body too large"},
+		{"more than announced is another request", addr, head + "Content-Length: 2\r\nConnection: close\r\n\r\n{} rubbish", "400 Invalid Policy: no Name is set"},
+		{"less than announced", impatient, head + "Content-Length: 100\r\n\r\n{}", "400 Failed to read request body"},
+		{"endless chunks", addr, head + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat(chunk(8192), 9), "413 Request body too large"},
+		{"chunks that stop", impatient, head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(10), "400 Failed to read request body"},
+		{"chunks and a length", addr, head + "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "400 Invalid Policy: no Name is set"},
+		{"two lengths", addr, head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}}", "400"},
+		{"nothing after the header", impatient, login + "Content-Length: 10\r\n\r\n", "400 Failed to read request body"},
+		{"a login may be larger", addr, login + length(maxLoginBody, `{"AuthMethod":"x"}`), `403 ACL not found: auth method "x" not found`},
+		{"a login has its limit too", addr, login + length(maxLoginBody+1, `{"AuthMethod":"x"}`), "413 Request body too large, max size: 131072 bytes"},
+		{"deep", addr, login + exact(strings.Repeat("[", 100_000)), "400 Failed to decode request body: json: nested more than 32 levels deep"},
+		{"on a path that is none", impatient, "PUT /v1/nope HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "404"},
+		{"a huge header", addr, "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 80<<10) + "\r\n\r\n", "431"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			resp, body, err := send(t, c.addr, c.raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(resp.StatusCode, " ", body); !strings.HasPrefix(got, c.want) {
+				t.Fatalf("got %.200s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// length is the rest of a request whose body is n bytes: value, then space.
+func length(n int, value string) string { return exact(value + strings.Repeat(" ", n-len(value))) }
+
+func exact(body string) string { return fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body) }
+
+func TestSlowHeader(t *testing.T) {
+	addr := newWorld(t).listen(Limits{HeaderTimeout: 50 * time.Millisecond})
+	if _, _, err := send(t, addr, "GET /v1/status/leader HTTP/1.1\r\nX-Slow:"); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		t.Fatalf("the connection is still open: %v", err)
+	}
+}
+
+func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
+	const timeout = 50 * time.Millisecond
+	w := newTestRows(t, &seen{}, func(r *request) (any, error) {
+		select {
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		case <-time.After(4 * timeout):
+			return "done", nil
+		}
+	}, func(a *API) { a.bodyTimeout = timeout })
+	addr := w.listen(Limits{})
+	for _, method := range []string{"PUT", "GET"} { // which reads its body, and which does not
+		_, body, err := send(t, addr, method+" /v1/open HTTP/1.1\r\nHost: x\r\n"+exact("{}"))
+		check(t, err)
+		if body != `"done"` {
+			t.Errorf("%s: %s", method, body)
+		}
+	}
+}
+
+func TestConnectionsPerClient(t *testing.T) {
+	addr := newWorld(t).listen(Limits{MaxConnsPerClient: 2})
+	ask := func() (net.Conn, error) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		_, _ = io.WriteString(conn, "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, err = http.ReadResponse(bufio.NewReader(conn), nil)
+		return conn, err
+	}
+	first, err := ask()
+	check(t, err)
+	second, err := ask()
+	check(t, err)
+	third, err := ask()
+	if err == nil {
+		t.Fatal("a third connection was served")
+	}
+	_, _, _ = first.Close(), second.Close(), third.Close()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		conn, err := ask()
+		_ = conn.Close()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("closed connections still count: %v", err)
+		}
+	}
+}
+
+func TestConnectionsAreCountedPerAddress(t *testing.T) {
+	l := &limitedListener{most: 1, open: map[string]int{}}
+	if !l.take("192.0.2.1") || l.take("192.0.2.1") || !l.take("192.0.2.2") {
+		t.Fatal("the limit is not per address")
+	}
+	l.give("192.0.2.1")
+	l.give("192.0.2.2")
+	if len(l.open) != 0 {
+		t.Fatalf("left over: %v", l.open)
+	}
+}
+
+func TestHTTP2OnTLS(t *testing.T) {
+	w := newWorld(t)
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = NewServer(w.http, Limits{}, w.api.Log)
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	resp, err := srv.Client().Post(srv.URL+"/v1/internal/acl/authorize?token="+management, "application/json",
+		strings.NewReader(`[{"Resource":"acl","Access":"write"},{"Resource":"key","Access":"read","Segment":"k"}]`))
+	check(t, err)
+	defer resp.Body.Close()
+	const want = `[{"Resource":"acl","Access":"write","Allow":true},{"Resource":"key","Access":"read","Segment":"k","Allow":true}]`
+	if got := text(resp.Body); resp.ProtoMajor != 2 || got != want {
+		t.Fatalf("HTTP/%d: %s", resp.ProtoMajor, got)
+	}
+	if state := resp.TLS; state == nil || state.Version < tls.VersionTLS12 {
+		t.Fatalf("TLS: %+v", state)
+	}
+}
