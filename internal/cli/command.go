@@ -163,7 +163,7 @@ func (c *Command) usage(w io.Writer, path string, fs *flag.FlagSet) {
 	}
 	var own, common []*flag.Flag
 	fs.VisitAll(func(f *flag.Flag) {
-		if connectionFlags[f.Name] {
+		if connectionFlags[f.Name] && fs.Lookup("http-addr") != nil {
 			common = append(common, f)
 		} else {
 			own = append(own, f)

@@ -1,10 +1,9 @@
 package cli
 
-import "github.com/lictor/lictor/internal/awsiam"
-
-// agentCommands construct the commands that run or check an agent instead of
-// talking to one.
-var agentCommands []func() *Command
+import (
+	"github.com/lictor/lictor/internal/awsiam"
+	"github.com/lictor/lictor/internal/daemon"
+)
 
 // Root returns the whole consul command, with the extra commands at its end.
 func Root(extra ...*Command) *Command {
@@ -12,11 +11,9 @@ func Root(extra ...*Command) *Command {
 		Name:  "consul",
 		Short: "Run an agent, or operate the one that is running",
 	}
-	for _, construct := range agentCommands {
-		root.Sub = append(root.Sub, construct())
-	}
 	root.Sub = append(root.Sub,
 		acl(),
+		agent(daemon.Run),
 		completion(),
 		info(),
 		keygen(),
@@ -27,6 +24,7 @@ func Root(extra ...*Command) *Command {
 		namespace(),
 		partition(),
 		reload(),
+		validate(),
 		VersionCommand(),
 	)
 	root.Sub = append(root.Sub, extra...)

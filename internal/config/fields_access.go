@@ -17,7 +17,7 @@ var accessFields = []field{
 		note: "The same for roles."},
 	{key: "acl.enable_key_list_policy", kind: boolean, def: "false", into: func(c *conf) any { return &c.ACL.EnableKeyListPolicy }, effect: idle,
 		note: "Listing keys needs the list permission."},
-	{key: "acl.enable_token_persistence", kind: boolean, def: "false", into: func(c *conf) any { return &c.ACL.TokenPersistence }, effect: idle,
+	{key: "acl.enable_token_persistence", kind: boolean, def: "false", into: func(c *conf) any { return &c.ACL.TokenPersistence },
 		note: "Keep tokens that were set through the API in the data directory."},
 	{key: "acl.enable_token_replication", kind: boolean, def: "false", into: func(c *conf) any { return &c.ACL.TokenReplication }, effect: idle,
 		note: "Replicate tokens from the primary datacenter."},

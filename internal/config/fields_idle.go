@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // idleFields are the settings that are known and checked for their type, and that nothing
 // acts on in this release.
@@ -89,7 +92,7 @@ func withoutEffect(e effect, prefix string, k kind, words string) []field {
 	var all []field
 	for _, w := range strings.Fields(words) {
 		key, flag, _ := strings.Cut(w, ":")
-		all = append(all, field{key: prefix + key, kind: k, flag: flag, effect: e, note: "Accepted; has no effect yet."})
+		all = append(all, field{key: prefix + key, kind: k, flag: flag, effect: e, note: fmt.Sprintf("Accepted (`%s`).", k)})
 	}
 	return all
 }

@@ -3,19 +3,21 @@ package config
 import (
 	"flag"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // Flags registers the flags of `consul agent` on fs (spec: agent.md section 1). Parsing
 // fs adds to s.
 func (s *Sources) Flags(fs *flag.FlagSet) {
-	s.PathFlags(fs)
-	fs.BoolVar(&s.Dev, "dev", false, "Run a server in memory for development: nothing is kept, and it is ready at once.")
-	fs.Func("hcl", "HCL `fragment` that is read after all files. May be repeated.", func(text string) error {
+	s.FormatFlag(fs)
+	fs.BoolVar(&s.Dev, "dev", false, "run a server in memory for development: nothing is kept, and it is ready at once")
+	fs.Func("hcl", "HCL `fragment` that is read after all files. May be repeated", func(text string) error {
 		s.Fragments = append(s.Fragments, text)
 		return nil
 	})
-	fs.Var((*pathFlag)(s), "config-dir", "`Directory` whose .hcl and .json files are read in the order of their names. May be repeated.")
-	fs.Var((*pathFlag)(s), "config-file", "`File` to read. May be repeated; later ones win.")
+	fs.Var((*pathFlag)(s), "config-dir", "`directory` whose .hcl and .json files are read in the order of their names. May be repeated")
+	fs.Var((*pathFlag)(s), "config-file", "`file` to read. May be repeated; later ones win")
 	s.flags = values{}
 	for i := range fields {
 		if f := &fields[i]; f.flag != "" {
@@ -24,19 +26,32 @@ func (s *Sources) Flags(fs *flag.FlagSet) {
 	}
 }
 
-// PathFlags registers what `consul validate` has of them.
-func (s *Sources) PathFlags(fs *flag.FlagSet) {
-	fs.StringVar(&s.Format, "config-format", "", "`Format` of all files, whatever their names: hcl or json.")
+// FormatFlag registers what `consul validate` has of them.
+func (s *Sources) FormatFlag(fs *flag.FlagSet) {
+	fs.StringVar(&s.Format, "config-format", "", "`format` of all files, whatever their names: hcl or json")
 }
 
+// usage is the note as the other flags' usages are written, with the quoted word that
+// stands for the value.
 func usage(f *field) string {
-	switch {
-	case f.now != "":
-		return "Deprecated: sets " + f.now + "."
-	case f.kind == list || f.kind == table:
-		return f.note + " May be repeated."
+	note := f.note
+	if f.now != "" {
+		note = "Deprecated: sets `" + f.now + "`."
 	}
-	return f.note
+	if f.kind == list || f.kind == table {
+		note += " May be repeated."
+	}
+	if f.effect != acts {
+		note += " Has no effect yet."
+	}
+	if f.kind == boolean {
+		note = strings.ReplaceAll(note, "`", "")
+	}
+	n := strings.IndexFunc(note, unicode.IsLetter)
+	if len(note) > n+1 && unicode.IsUpper(rune(note[n+1])) {
+		return strings.TrimSuffix(note, ".") // an abbreviation stays as it is
+	}
+	return strings.TrimSuffix(note[:n]+strings.ToLower(note[n:n+1])+note[n+1:], ".")
 }
 
 // pathFlag adds to the paths, which keep the order of the command line.

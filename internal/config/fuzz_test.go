@@ -35,7 +35,7 @@ func fuzz(f *testing.F, format string) {
 		v.merge(v)
 		if c, err := build(v, Sources{Host: oneAddress}); err == nil {
 			// Only what needs no file is checked here.
-			for _, check := range []func(*conf) error{checkNode, checkAddresses, checkBootstrap, checkRole, checkACL, checkAudit, checkHTTP} {
+			for _, check := range []func(*conf) error{checkNode, checkAddresses, checkBootstrap, checkRole, checkAudit, checkHTTP} {
 				_ = check(&c)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/lictor/lictor/internal/daemon"
 )
@@ -34,9 +35,10 @@ func checkListener(name string, l daemon.TLSListener, auto bool) error {
 	default:
 		return fmt.Errorf("tls.%s.tls_min_version: invalid value %q; must be TLSv1_0, TLSv1_1, TLSv1_2 or TLSv1_3", name, l.MinVersion)
 	}
+	known := slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites())
 	for _, suite := range l.CipherSuites {
-		if !slices.ContainsFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool { return s.Name == suite }) {
-			return fmt.Errorf("tls.%s.tls_cipher_suites: unknown or insecure cipher suite %q", name, suite)
+		if !slices.ContainsFunc(known, func(s *tls.CipherSuite) bool { return s.Name == suite }) {
+			return fmt.Errorf("tls.%s.tls_cipher_suites: unsupported cipher %q", name, suite)
 		}
 	}
 	if err := loadCAs(l); err != nil {
@@ -62,20 +64,20 @@ func checkListener(name string, l daemon.TLSListener, auto bool) error {
 	return nil
 }
 
-// loadCAs reads the certificates of ca_file, or of each file in ca_path.
+// loadCAs reads the certificates of ca_file and of the .pem, .crt and .cer files of ca_path.
 func loadCAs(l daemon.TLSListener) error {
-	files := []string{l.CAFile}
-	if l.CAFile == "" {
-		if l.CAPath == "" {
-			return nil
-		}
+	var files []string
+	if l.CAFile != "" {
+		files = append(files, l.CAFile)
+	}
+	if l.CAPath != "" {
 		entries, err := os.ReadDir(l.CAPath)
 		if err != nil {
 			return fmt.Errorf("Error loading from %s: %w", l.CAPath, err)
 		}
-		files = files[:0]
 		for _, e := range entries {
-			if !e.IsDir() {
+			switch strings.ToLower(filepath.Ext(e.Name())) {
+			case ".pem", ".crt", ".cer":
 				files = append(files, filepath.Join(l.CAPath, e.Name()))
 			}
 		}
@@ -86,7 +88,7 @@ func loadCAs(l daemon.TLSListener) error {
 			return fmt.Errorf("Error loading from %s: %w", file, err)
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			return fmt.Errorf("Error loading from %s: it holds no PEM certificate", file)
+			return fmt.Errorf("Error loading from %s: no certificate found", file)
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 // and settles bootstrap_expect = 1 (spec: agent.md section 6).
 func validate(c *daemon.Config, given values, host Host) (warnings []string, err error) {
 	for _, check := range []func(*daemon.Config) error{
-		checkNode, func(c *daemon.Config) error { return advertise(c, host) }, checkAddresses, checkBootstrap, checkRole, checkACL, checkAudit, checkTLS, checkHTTP,
+		checkNode, func(c *daemon.Config) error { return advertise(c, host) }, checkAddresses, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP,
 	} {
 		if err := check(c); err != nil {
 			return nil, err
@@ -162,18 +162,6 @@ func checkRole(c *daemon.Config) error {
 		return errors.New("partition can only be used on a client: servers are in the default partition")
 	}
 	return nil
-}
-
-func checkACL(c *daemon.Config) error {
-	if p := c.ACL.DefaultPolicy; p != "allow" && p != "deny" {
-		return fmt.Errorf("Unsupported default ACL policy: %s", p)
-	}
-	switch p := c.ACL.DownPolicy; p {
-	case "allow", "deny", "extend-cache", "async-cache":
-		return nil
-	default:
-		return fmt.Errorf("Unsupported down ACL policy: %s", p)
-	}
 }
 
 // checkAudit applies the rules of audit.md section 1.
