@@ -170,8 +170,11 @@ func (r *reader) block(items []item, one rule, in place) error {
 	switch one.resource {
 	case partitionObject:
 		in.level, in.partition = inPartition, selector{exactly, one.label}
-		if one.prefix {
+		switch {
+		case one.prefix:
 			in.partition.how = withPrefix
+		case one.label == "": // as everywhere, no name is the one at hand
+			in.partition = selector{how: own}
 		}
 		one.partition = in.partition
 	case namespaceObject:
@@ -203,6 +206,9 @@ func (r *reader) block(items []item, one rule, in place) error {
 // checkTenant refuses a label that no partition or namespace can have.
 func (r *rule) checkTenant() error {
 	name := r.label
+	if name == "" && r.resource == partitionObject {
+		return nil
+	}
 	if r.prefix {
 		name += "x" // a prefix is good if some name begins with it
 		if r.label == "" {

@@ -154,7 +154,7 @@ func TestParseRulesRefuses(t *testing.T) {
 		{"a control character, even in a comment", "# \x00", "Failed to parse ACL rules: the text has a control character at byte 2"},
 		{"a word without quotes", `acl = read`, parse + `1:7: expected a string in quotes got: read`},
 		{"a stray brace", `}`, parse + `1:1: expected a key got: }`},
-		{"a partition without a name", `partition "" { acl = "read" }`, parse + `1:1: partition "" is no valid name; partition_prefix "" stands for all`},
+		{"a namespace without a name", `namespace "" { acl = "read" }`, parse + `1:1: namespace "" is no valid name; namespace_prefix "" stands for all`},
 		{"a namespace that cannot exist", `namespace "a b" { acl = "read" }`, parse + `1:1: namespace "a b" is no valid name; namespace_prefix "" stands for all`},
 		{"the wildcard for a namespace", `namespace "*" { acl = "read" }`, parse + `1:1: namespace "*" is no valid name; namespace_prefix "" stands for all`},
 		{"a partition in a partition", `partition "a" { partition "b" { acl = "read" } }`, `Invalid Policy rules: At 1:17: partition rules are not allowed in partition "a"`},

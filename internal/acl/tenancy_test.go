@@ -39,6 +39,13 @@ func TestRulesReachTheirTenancy(t *testing.T) {
 			{"", "", question{"key:read", "a", false}},
 			{"", "", question{"mesh:read", "", false}},
 		}},
+		{"a partition block without a name means the policy's own", "p", "", `partition "" { node_prefix "" { policy = "write" } namespace_prefix "" { service_prefix "" { policy = "read" } } }`, []asked{
+			{"p", "", question{"node:write", "n", true}},
+			{"p", "n", question{"service:read", "a", true}},
+			{"p", "n", question{"service:write", "a", false}},
+			{"", "", question{"node:read", "n", false}},
+			{"q", "", question{"node:read", "n", false}},
+		}},
 		{"the empty prefixes mean all partitions and namespaces", "", "", `partition_prefix "" { namespace_prefix "" { acl = "read" } }`, []asked{
 			{"", "", question{"acl:read", "", true}},
 			{"p", "n", question{"acl:read", "", true}},

@@ -82,11 +82,17 @@ var faults = map[string]*awslocal.Fault{
 	"throttled": {Status: 400, Code: "Throttling"},
 	"slow":      {Delay: time.Minute},
 	"cut":       {Cut: true},
+	"late":      nil,
 }
 
-// cmdFault makes AWS misbehave: fault KIND, or fault off.
+// cmdFault makes AWS misbehave: fault KIND, or fault off. "late" is no fault of
+// AWS: an hour passes.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNegation(ts, neg)
+	storyOf(ts).aws.skew.Store(0)
+	if args[0] == "late" {
+		storyOf(ts).aws.skew.Store(int64(time.Hour))
+	}
 	fault, known := faults[args[0]]
 	if !known {
 		ts.Fatalf("unknown fault %q", args[0])
@@ -94,36 +100,29 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	storyOf(ts).aws.fault.Store(fault)
 }
 
-// cmdBearer writes a bearer token of the current task's role, spoiled in one
-// way: bearer KIND FILE.
-func cmdBearer(ts *testscript.TestScript, neg bool, args []string) {
-	refuseNegation(ts, neg)
-	in := awsiam.BearerInput{Region: region, ServerIDHeaderValue: serverID, IncludeEntity: true}
-	if args[0] == "no-server-id" {
-		in.ServerIDHeaderValue = ""
+// bearerCommand is a command of the scripts: bearer KIND FILE writes a bearer
+// token with the credentials of the environment, spoiled in one way.
+func bearerCommand() {
+	if err := writeBearer(os.Args[1], os.Args[2]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	token, err := bearer(storyOf(ts).aws, ts.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI"), in)
-	ts.Check(err)
-	spoiled, err := spoil(args[0], token)
-	ts.Check(err)
-	if args[0] == "expired" {
-		storyOf(ts).aws.skew.Store(int64(time.Hour))
-	} else {
-		storyOf(ts).aws.skew.Store(0)
-	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(spoiled), 0o600))
 }
 
-// bearer builds a token with the credentials of a task.
-func bearer(a *localAWS, credentialsURI string, in awsiam.BearerInput) (logging.Secret, error) {
-	credentials, err := taskCredentials(credentialsURI)
-	if err != nil {
-		return "", err
+func writeBearer(kind, path string) error {
+	in := awsiam.BearerInput{Region: region, ServerIDHeaderValue: serverID, IncludeEntity: true}
+	if kind == "no-server-id" {
+		in.ServerIDHeaderValue = ""
 	}
-	in.AccessKeyID = credentials.AccessKeyID
-	in.SecretAccessKey = logging.Secret(credentials.SecretAccessKey)
-	in.SessionToken = logging.Secret(credentials.Token)
-	return awsiam.NewBearerToken(context.Background(), in)
+	token, err := awsiam.NewBearerToken(context.Background(), in)
+	if err != nil {
+		return err
+	}
+	spoiled, err := spoil(kind, token)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(spoiled), 0o600)
 }
 
 // spoil breaks a bearer token in one way. "good" leaves it as it is.
@@ -134,7 +133,7 @@ func spoil(kind string, token logging.Secret) (string, error) {
 		return "", err
 	}
 	switch kind {
-	case "good", "no-server-id", "expired":
+	case "good", "no-server-id":
 		return text, nil
 	case "truncated":
 		return text[:len(text)/2], nil

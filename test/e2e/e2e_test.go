@@ -15,9 +15,16 @@ import (
 // binaries is the directory of the built commands.
 var binaries string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+// TestMain builds the commands, and offers scripts one more: bearer.
+func TestMain(m *testing.M) {
+	testscript.Main(builder{m}, map[string]func(){"bearer": bearerCommand})
+}
 
-func run(m *testing.M) int {
+// builder runs the tests with the built commands.
+type builder struct{ *testing.M }
+
+// Run builds, runs the tests and returns the exit code.
+func (b builder) Run() int {
 	dir, err := os.MkdirTemp("", "lictor-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -31,7 +38,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	return b.M.Run()
 }
 
 func TestScripts(t *testing.T) {
@@ -40,7 +47,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", binaries+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Setenv("PATH", binaries+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Values[storyKey{}] = &story{}
 			return nil
 		},
@@ -48,9 +55,8 @@ func TestScripts(t *testing.T) {
 			"aws":         cmdAWS,
 			"task":        cmdTask,
 			"fault":       cmdFault,
-			"bearer":      cmdBearer,
 			"server":      cmdServer,
-			"kill":        cmdKill,
+			"signal":      cmdSignal,
 			"serverlog":   cmdServerLog,
 			"logintokens": cmdLoginTokens,
 			"mode":        cmdMode,

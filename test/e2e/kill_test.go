@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -92,9 +93,11 @@ func newKillRun(t *testing.T) *killRun {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := bearer(run.aws, task.CredentialsURI, awsiam.BearerInput{
-		Region: region, IncludeEntity: true, STSEndpoint: "",
-	})
+	for _, pair := range append(run.aws.environ(), "AWS_CONTAINER_CREDENTIALS_FULL_URI="+task.CredentialsURI) {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
+	token, err := awsiam.NewBearerToken(context.Background(), awsiam.BearerInput{Region: region, IncludeEntity: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,9 @@ package e2e
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -205,23 +203,4 @@ func (s *server) signal(name string) (int, error) {
 func (s *server) kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.done
-}
-
-// credentials are what the container credential endpoint gives out.
-type credentials struct {
-	AccessKeyID     string `json:"AccessKeyId"`
-	SecretAccessKey string
-	Token           string
-}
-
-func taskCredentials(uri string) (c credentials, err error) {
-	resp, err := http.Get(uri)
-	if err != nil {
-		return c, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return c, fmt.Errorf("task credentials: %s", resp.Status)
-	}
-	return c, json.NewDecoder(resp.Body).Decode(&c)
 }

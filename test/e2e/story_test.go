@@ -57,12 +57,12 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("CONSUL_HTTP_TOKEN", s.files.management)
 }
 
-// cmdKill sends a signal to the server: kill TERM|INT|KILL|HUP [exit-code]. But for HUP it
+// cmdSignal sends a signal to the server: signal TERM|INT|KILL|HUP [exit-code]. But for HUP it
 // waits until the process has ended, and with a code that it ended with it.
-func cmdKill(ts *testscript.TestScript, neg bool, args []string) {
+func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNegation(ts, neg)
 	if len(args) == 0 {
-		ts.Fatalf("usage: kill SIGNAL [code]")
+		ts.Fatalf("usage: signal NAME [code]")
 	}
 	code, err := storyOf(ts).server.signal(args[0])
 	ts.Check(err)
