@@ -1,10 +1,9 @@
 package logging
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
-
-	"github.com/lictor/lictor/internal/errs"
 )
 
 // LevelTrace is below slog's own levels, for what only the authors of a part want to see.
@@ -16,7 +15,7 @@ type Level struct{ v slog.LevelVar }
 // Level returns the current level, as slog.Leveler wants it.
 func (l *Level) Level() slog.Level { return l.v.Level() }
 
-// Set changes the level to the one named. An unknown name is errs.Invalid and changes nothing.
+// Set changes the level to the one named. An unknown name is an error and changes nothing.
 func (l *Level) Set(name string) error {
 	level, err := ParseLevel(name)
 	if err != nil {
@@ -41,7 +40,7 @@ func ParseLevel(name string) (slog.Level, error) {
 	case "ERR", "ERROR":
 		return slog.LevelError, nil
 	}
-	return 0, errs.Errorf(errs.Invalid, "Invalid log level: %s. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]", name)
+	return 0, fmt.Errorf("Invalid log level: %s. Valid log levels are: [TRACE DEBUG INFO WARN ERR ERROR]", name)
 }
 
 // levelName is the level's name in JSON lines; upper case in text.

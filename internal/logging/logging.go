@@ -22,9 +22,8 @@ const (
 )
 
 // New returns a logger that writes to out and to whatever else cfg names. Its level can be
-// changed through the Level; the Closer closes what New opened, not out. It returns
-// errs.Invalid for an unknown level or facility, and the system's error if the file or
-// syslog cannot be opened.
+// changed through the Level; the Closer closes what New opened, not out. It fails
+// for an unknown level or facility, and if the file or syslog cannot be opened.
 func New(cfg Config, out io.Writer) (*slog.Logger, *Level, io.Closer, error) {
 	level := new(Level)
 	if err := level.Set(cfg.Level); err != nil {

@@ -3,12 +3,11 @@
 package logging
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"log/syslog"
 	"strings"
-
-	"github.com/lictor/lictor/internal/errs"
 )
 
 var facilities = map[string]syslog.Priority{
@@ -26,11 +25,11 @@ func dialSyslog(facility string) (lineWriter, io.Closer, error) {
 	}
 	p, ok := facilities[strings.ToUpper(facility)]
 	if !ok {
-		return nil, nil, errs.Errorf(errs.Invalid, "invalid syslog facility: %q", facility)
+		return nil, nil, fmt.Errorf("invalid syslog facility: %q", facility)
 	}
 	w, err := syslog.New(p|syslog.LOG_INFO, "consul")
 	if err != nil {
-		return nil, nil, errs.Errorf(errs.Unavailable, "syslog: %w", err)
+		return nil, nil, fmt.Errorf("syslog: %w", err)
 	}
 	return syslogWriter{w}, w, nil
 }

@@ -3,12 +3,11 @@
 package logging
 
 import (
+	"errors"
 	"io"
-
-	"github.com/lictor/lictor/internal/errs"
 )
 
 // dialSyslog says that this system has no syslog.
 func dialSyslog(string) (lineWriter, io.Closer, error) {
-	return nil, nil, errs.New(errs.Invalid, "syslog is not available on this system")
+	return nil, nil, errors.New("syslog is not available on this system")
 }
