@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 var errNoBindingRule = errs.Errorf(errs.NotFound, "Requested binding rule does not exist: %w", acl.ErrNotFound)
@@ -50,7 +51,7 @@ func (e *BindingRules) Create(ctx context.Context, who acl.Caller, r authmethod.
 	if err := tx.CheckScope(r.Scope); err != nil {
 		return nil, err
 	}
-	r.ID = newUUID()
+	r.ID = uuid.New()
 	return e.save(ctx, tx, r, 0)
 }
 

@@ -67,7 +67,7 @@ func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (M
 			return Meta{}, err
 		}
 		index, err := q(who, tx, ws)
-		if err != nil || index > r.MinIndex || wait.Err() != nil {
+		if err != nil || index > r.MinIndex {
 			return b.meta(index), err
 		}
 		if ws.WatchCtx(wait) == nil && !closed(abandoned) {

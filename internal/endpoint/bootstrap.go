@@ -8,6 +8,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 // Bootstraps is the operation that makes the first token (acl.md section 8).
@@ -30,7 +31,7 @@ func (e *Bootstraps) Bootstrap(ctx context.Context, secret logging.Secret) (*acl
 		return nil, acl.ErrDisabled
 	}
 	if secret == "" {
-		secret = logging.Secret(newUUID())
+		secret = logging.Secret(uuid.New())
 	}
 	tx := e.Store.Read()
 	var reset uint64
@@ -47,7 +48,7 @@ func (e *Bootstraps) Bootstrap(ctx context.Context, secret logging.Secret) (*acl
 		return nil, err
 	}
 	t := acl.Token{
-		AccessorID:  newUUID(),
+		AccessorID:  uuid.New(),
 		SecretID:    secret,
 		Description: acl.BootstrapDescription,
 		Policies:    []acl.Link{{ID: acl.GlobalManagementID}},

@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 // Bounds on what a login may carry, before anybody has proven anything.
@@ -110,8 +111,8 @@ func authMethodOf(tx *state.Tx, req LoginRequest) (*authmethod.Method, error) {
 // token makes the token of a login by id, without a description.
 func (e *Logins) token(tx *state.Tx, m *authmethod.Method, id authmethod.Identity) (acl.Token, error) {
 	t := acl.Token{
-		AccessorID:          newUUID(),
-		SecretID:            logging.Secret(newUUID()),
+		AccessorID:          uuid.New(),
+		SecretID:            logging.Secret(uuid.New()),
 		Local:               m.Local(),
 		AuthMethod:          m.Name,
 		AuthMethodNamespace: m.Namespace,

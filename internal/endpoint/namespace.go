@@ -11,6 +11,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 // Bounds on a namespace's Meta.
@@ -223,7 +224,7 @@ session_prefix "" {
 // It is an ordinary one: it can be changed and deleted.
 func (b *Backend) addManagementPolicy(ctx context.Context, s tenancy.Scope) error {
 	p := acl.Policy{
-		ID:          newUUID(),
+		ID:          uuid.New(),
 		Name:        "namespace-management",
 		Description: "Manages everything inside the namespace",
 		Rules:       managementRules,

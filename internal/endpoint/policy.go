@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 var errNoPolicy = errs.Errorf(errs.NotFound, "Requested policy does not exist: %w", acl.ErrNotFound)
@@ -68,7 +69,7 @@ func (e *Policies) Create(ctx context.Context, who acl.Caller, p acl.Policy) (*a
 	if taken != nil {
 		return nil, errs.Errorf(errs.Invalid, "Invalid Policy: A Policy with Name %q already exists", p.Name)
 	}
-	p.ID = newUUID()
+	p.ID = uuid.New()
 	return e.save(ctx, p, 0)
 }
 

@@ -90,8 +90,7 @@ func (r *Resolver) again(tx *state.Tx, ws memdb.WatchSet, who acl.Caller) (acl.C
 }
 
 func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secret) (acl.Caller, error) {
-	r.init()
-	t, err := tx.TokenBySecret(ws, secret)
+	t, err := r.token(tx, ws, secret)
 	if err != nil {
 		return acl.Caller{}, err
 	}
@@ -109,6 +108,19 @@ func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secre
 	c := acl.Caller{AccessorID: t.AccessorID, Token: t, Authorizer: a}
 	r.tokens.put(t.SecretID, resolved{caller: c, rights: rights})
 	return c, nil
+}
+
+// token returns the token with secret in tx, or nil; it may have expired. One
+// that was resolved before is found by its accessor, which costs less.
+func (r *Resolver) token(tx *state.Tx, ws memdb.WatchSet, secret logging.Secret) (*acl.Token, error) {
+	r.init()
+	if c, ok := r.tokens.get(secret); ok {
+		t, err := tx.Token(ws, c.caller.Token.Scope, c.caller.Token.AccessorID)
+		if err != nil || t != nil && t.SecretID.Equal(secret) {
+			return t, err
+		}
+	}
+	return tx.TokenBySecret(ws, secret)
 }
 
 // unknown answers for a secret that no token has. The anonymous token is

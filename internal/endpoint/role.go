@@ -11,6 +11,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 var errNoRole = errs.Errorf(errs.NotFound, "Requested role does not exist: %w", acl.ErrNotFound)
@@ -52,7 +53,7 @@ func (e *Roles) Create(ctx context.Context, who acl.Caller, r acl.Role) (*acl.Ro
 	if err := checkRoleName(tx, r, "Invalid Role: A Role with Name %q already exists"); err != nil {
 		return nil, err
 	}
-	r.ID = newUUID()
+	r.ID = uuid.New()
 	return e.save(ctx, who, tx, fsm.RoleSet{Role: r})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 // minTokenTTL is the shortest life that a token may be given.
@@ -104,10 +105,10 @@ func (e *Tokens) checkNew(tx *state.Tx, t *acl.Token) error {
 		return errs.New(errs.Invalid, "AuthMethod field is disallowed outside of login")
 	}
 	if t.AccessorID == "" {
-		t.AccessorID = newUUID()
+		t.AccessorID = uuid.New()
 	}
 	if t.SecretID == "" {
-		t.SecretID = logging.Secret(newUUID())
+		t.SecretID = logging.Secret(uuid.New())
 	}
 	t.AccessorID = strings.ToLower(t.AccessorID)
 	if err := checkTokenID(tx, "AccessorID", t.AccessorID); err != nil {
@@ -263,7 +264,7 @@ func (e *Tokens) Self(ctx context.Context, secret logging.Secret, r Read) (*acl.
 	}
 	var out *acl.Token
 	meta, err := e.Block(ctx, acl.Caller{}, r, func(_ acl.Caller, tx *state.Tx, ws memdb.WatchSet) (uint64, error) {
-		t, err := tx.TokenBySecret(ws, secret)
+		t, err := e.Resolver.token(tx, ws, secret)
 		if err != nil {
 			return 0, err
 		}
