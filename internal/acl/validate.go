@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 // Longest names, in bytes (acl.md sections 5 and 6).
@@ -21,20 +22,10 @@ const (
 // onlyOf reports whether all of s is among chars.
 func onlyOf(s, chars string) bool { return strings.Trim(s, chars) == "" }
 
-// ValidUUID reports whether id is a UUID in its usual form of 36 characters,
-// the letters in either case.
-func ValidUUID(id string) bool {
-	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
-		return false
-	}
-	digits := id[:8] + id[9:13] + id[14:18] + id[19:23] + id[24:]
-	return onlyOf(digits, "0123456789abcdefABCDEF")
-}
-
 // ValidateTokenID checks an ID that a new token asks for; field is AccessorID or
 // SecretID. It returns errs.Invalid if id is no UUID or is reserved.
 func ValidateTokenID(field, id string) error {
-	if !ValidUUID(id) {
+	if !uuid.Valid(id) {
 		return errs.Errorf(errs.Invalid, "Invalid Token: %s - not a valid UUID", field)
 	}
 	if strings.HasPrefix(id, ReservedUUIDPrefix) {

@@ -1,16 +1,14 @@
 package daemon
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-)
 
-var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	"github.com/lictor/lictor/internal/uuid"
+)
 
 // NodeID returns the node's id: the configured one, else the one kept in the
 // data directory, else a new one. What it returns is kept, unless dir is "".
@@ -30,9 +28,9 @@ func NodeID(dir, configured string) (string, error) {
 		id = strings.TrimSpace(string(kept))
 	}
 	if id == "" {
-		id = newUUID()
+		id = uuid.New()
 	}
-	if !uuidForm.MatchString(id) {
+	if !uuid.Valid(id) {
 		return "", fmt.Errorf("node_id: %q is not a UUID", id)
 	}
 	if dir == "" || id == string(kept) {
@@ -54,13 +52,4 @@ func writeFile(path string, content []byte) error {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)
-}
-
-// newUUID returns a random version 4 UUID (RFC 9562).
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -6,7 +6,6 @@ package dev
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -130,12 +129,3 @@ func (w *world) explain(err error) error {
 func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
 func (w *world) serverLog() string       { return w.file("server.log") }
 func (w *world) caFile() string          { return w.file("consul-https-ca-cert.pem") }
-
-// newUUID returns a random version 4 UUID (RFC 9562).
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}

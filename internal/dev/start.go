@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/awslocal"
 	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 const certificateLife = 30 * 24 * time.Hour
@@ -94,7 +95,7 @@ acl {
 `
 
 func (w *world) startServer(ctx context.Context) (string, error) {
-	w.management = logging.Secret(newUUID())
+	w.management = logging.Secret(uuid.New())
 	httpPort, err := choosePort(w.opts.HTTPPort, 8500, w.opts.Once)
 	if err != nil {
 		return "", err

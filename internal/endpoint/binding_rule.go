@@ -64,7 +64,7 @@ func (e *BindingRules) Update(ctx context.Context, who acl.Caller, id string, r 
 	if r.ID != "" && !strings.EqualFold(r.ID, id) {
 		return nil, errs.New(errs.Invalid, "BindingRule ID in URL and payload do not match")
 	}
-	if !acl.ValidUUID(id) {
+	if !uuid.Valid(id) {
 		return nil, errs.New(errs.Invalid, "Binding Rule ID invalid UUID")
 	}
 	r.ID = strings.ToLower(id)

@@ -95,7 +95,7 @@ func (e *Policies) Update(ctx context.Context, who acl.Caller, id string, p acl.
 	if p.ID != "" && !strings.EqualFold(p.ID, id) {
 		return nil, errs.New(errs.Invalid, "Policy ID in URL and payload do not match")
 	}
-	if !acl.ValidUUID(id) {
+	if !uuid.Valid(id) {
 		return nil, errs.New(errs.Invalid, "Policy ID invalid UUID")
 	}
 	p.ID = strings.ToLower(id)

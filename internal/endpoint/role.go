@@ -108,7 +108,7 @@ func (e *Roles) Update(ctx context.Context, who acl.Caller, id string, r acl.Rol
 	if r.ID != "" && !strings.EqualFold(r.ID, id) {
 		return nil, errs.New(errs.Invalid, "Role ID in URL and payload do not match")
 	}
-	if !acl.ValidUUID(id) {
+	if !uuid.Valid(id) {
 		return nil, errs.New(errs.Invalid, "Role ID invalid UUID")
 	}
 	r.ID = strings.ToLower(id)

@@ -15,6 +15,7 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 const someID = "11111111-2222-3333-4444-555555555555"
@@ -107,7 +108,7 @@ func TestTokenCreate(t *testing.T) {
 		t.Errorf("index %d", token.CreateIndex)
 	}
 	plain := must(w.tokens.Create(ctx, w.root, decodeToken(t, `{}`)))(t)
-	if !acl.ValidUUID(plain.AccessorID) || !acl.ValidUUID(plain.SecretID.Reveal()) || plain.AccessorID == plain.SecretID.Reveal() {
+	if !uuid.Valid(plain.AccessorID) || !uuid.Valid(plain.SecretID.Reveal()) || plain.AccessorID == plain.SecretID.Reveal() {
 		t.Errorf("ids %s and %s", plain.AccessorID, plain.SecretID.Reveal())
 	}
 }

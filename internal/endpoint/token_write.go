@@ -10,6 +10,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 // Update replaces the token with the given accessor by what req says; only
@@ -22,7 +23,7 @@ func (e *Tokens) Update(ctx context.Context, who acl.Caller, accessor string, re
 	if req.AccessorID != "" && !strings.EqualFold(req.AccessorID, accessor) {
 		return nil, errs.New(errs.Invalid, "Token Accessor ID in URL and payload do not match")
 	}
-	if !acl.ValidUUID(accessor) {
+	if !uuid.Valid(accessor) {
 		return nil, errs.New(errs.Invalid, "AccessorID is not a valid UUID")
 	}
 	return unchanged(func() (*acl.Token, error) { return e.update(ctx, who, accessor, req) })
@@ -128,7 +129,7 @@ func (e *Tokens) Delete(ctx context.Context, who acl.Caller, s tenancy.Scope, ac
 	if err := e.allow(who, s, acl.ACLWrite); err != nil {
 		return err
 	}
-	if !acl.ValidUUID(accessor) {
+	if !uuid.Valid(accessor) {
 		return errs.New(errs.Invalid, "Accessor ID is missing or an invalid UUID")
 	}
 	accessor = strings.ToLower(accessor)

@@ -2,13 +2,13 @@ package leader
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 // initACLs makes what is missing of the built-in policies, the anonymous token
@@ -80,7 +80,7 @@ func (l *Leader) missing(secret logging.Secret, kind func() acl.Token) (*acl.Tok
 
 func managementToken() acl.Token {
 	return acl.Token{
-		AccessorID:  newUUID(),
+		AccessorID:  uuid.New(),
 		Description: acl.ManagementDescription,
 		Policies:    []acl.Link{{ID: acl.GlobalManagementID}},
 	}
@@ -88,13 +88,4 @@ func managementToken() acl.Token {
 
 func anonymousToken() acl.Token {
 	return acl.Token{AccessorID: acl.AnonymousAccessor, Description: acl.AnonymousDescription}
-}
-
-// newUUID returns a random UUID (RFC 9562 version 4).
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
