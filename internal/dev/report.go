@@ -44,7 +44,7 @@ func (r *report) do(ctx context.Context, steps ...step) error {
 		}
 		r.steps++
 		pad := strings.Repeat(" ", max(1, titleWidth-utf8.RuneCountInString(s.title)))
-		fmt.Fprintf(r.out, "  %s %s%s%s  %s\n", r.paint(green, "✓"), s.title, pad, proof, r.paint(dim, roundly(took)))
+		fmt.Fprintf(r.out, "  %s %s%s%s  %s\n", r.paint(green, "✓"), s.title, pad, r.paint(dim, fmt.Sprintf("%8s", roundly(took))), proof)
 	}
 	return nil
 }

@@ -219,13 +219,14 @@ func refusedWith(err error, parts ...string) (string, error) {
 	return brief(failed.stderr), nil
 }
 
-// brief returns the reason in a complaint of the form "… Unexpected response code: 403 (reason)".
+// brief returns the status and reason of a complaint of the form
+// "… Unexpected response code: 403 (reason)".
 func brief(complaint string) string {
 	reason := strings.TrimSpace(complaint)
 	if _, rest, ok := strings.Cut(reason, "Unexpected response code: "); ok {
-		reason = rest
+		reason = strings.TrimSuffix(strings.Replace(rest, "(", "", 1), ")")
 	}
-	const most = 72
+	const most = 110
 	if runes := []rune(reason); len(runes) > most {
 		reason = string(runes[:most]) + "…"
 	}
