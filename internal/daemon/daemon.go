@@ -28,5 +28,5 @@ func Run(ctx context.Context, cfg Config, opts Options) error {
 	if err != nil {
 		return err
 	}
-	return s.run(ctx)
+	return s.run(ctx, s)
 }

@@ -42,23 +42,23 @@ func (l *listener) shutdown(ctx context.Context) {
 
 // openListeners opens every address of the API before any is served, so that a
 // port that is taken is an error at the start.
-func (s *server) openListeners(handler http.Handler) error {
+func (b *base) openListeners(handler http.Handler) error {
 	limits := httpapi.Limits{
-		MaxConnsPerClient: s.cfg.Limits.HTTPMaxConnsPerClient,
-		MaxHeaderBytes:    s.cfg.HTTP.MaxHeaderBytes,
-		HeaderTimeout:     s.cfg.Limits.HTTPSHandshakeTimeout,
-		MaxQueryTime:      s.cfg.MaxQueryTime,
+		MaxConnsPerClient: b.cfg.Limits.HTTPMaxConnsPerClient,
+		MaxHeaderBytes:    b.cfg.HTTP.MaxHeaderBytes,
+		HeaderTimeout:     b.cfg.Limits.HTTPSHandshakeTimeout,
+		MaxQueryTime:      b.cfg.MaxQueryTime,
 	}
-	if err := s.openProtocol("http", addresses(s.cfg.Addresses.HTTP, s.cfg.ClientAddrs), s.cfg.Ports.HTTP, handler, limits); err != nil {
+	if err := b.openProtocol("http", addresses(b.cfg.Addresses.HTTP, b.cfg.ClientAddrs), b.cfg.Ports.HTTP, handler, limits); err != nil {
 		return err
 	}
-	if s.cfg.Ports.HTTPS <= 0 {
+	if b.cfg.Ports.HTTPS <= 0 {
 		return nil
 	}
-	if err := s.https.load(s.cfg.TLS.HTTPS); err != nil {
+	if err := b.https.load(b.cfg.TLS.HTTPS); err != nil {
 		return fmt.Errorf("tls.https: %w", err)
 	}
-	return s.openProtocol("https", addresses(s.cfg.Addresses.HTTPS, s.cfg.ClientAddrs), s.cfg.Ports.HTTPS, handler, limits)
+	return b.openProtocol("https", addresses(b.cfg.Addresses.HTTPS, b.cfg.ClientAddrs), b.cfg.Ports.HTTPS, handler, limits)
 }
 
 func addresses(own, common []string) []string {
@@ -68,7 +68,7 @@ func addresses(own, common []string) []string {
 	return common
 }
 
-func (s *server) openProtocol(protocol string, addrs []string, port int, handler http.Handler, limits httpapi.Limits) error {
+func (b *base) openProtocol(protocol string, addrs []string, port int, handler http.Handler, limits httpapi.Limits) error {
 	if port <= 0 {
 		return nil
 	}
@@ -77,14 +77,14 @@ func (s *server) openProtocol(protocol string, addrs []string, port int, handler
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w", protocol, err)
 		}
-		s.log.Info("Starting server", slog.String("address", l.Addr().String()),
+		b.log.Info("Starting server", slog.String("address", l.Addr().String()),
 			slog.String("network", l.Addr().Network()), slog.String("protocol", protocol))
-		server := httpapi.NewServer(handler, limits, s.log)
+		server := httpapi.NewServer(handler, limits, b.log)
 		l = httpapi.NewListener(l, limits)
 		if protocol == "https" {
-			l = tls.NewListener(l, s.https.config())
+			l = tls.NewListener(l, b.https.config())
 		}
-		s.listeners = append(s.listeners, &listener{Listener: l, protocol: protocol, server: server})
+		b.listeners = append(b.listeners, &listener{Listener: l, protocol: protocol, server: server})
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lictor/lictor/internal/authmethod"
@@ -29,21 +27,11 @@ import (
 
 // server is an agent in server mode.
 type server struct {
-	cfg     Config                 // as it started
-	current atomic.Pointer[Config] // as last reloaded
-	opts    Options
-	log     *slog.Logger
-	nodeID  string
-
-	store     *state.Store
-	raft      *raftnode.Node
-	leader    *leader.Leader
-	tokens    *httpapi.AgentTokens
-	https     certificates
-	listeners []*listener
-	began     chan struct{} // closed when a leader's first objects are in place
-	leave     chan struct{} // receives one request to leave
-	reloading sync.Mutex    // held by the one reload at a time
+	*base
+	store  *state.Store
+	raft   *raftnode.Node
+	leader *leader.Leader
+	began  chan struct{} // closed when a leader's first objects are in place
 }
 
 // newServer opens everything that can fail: data directory, log, listeners.
@@ -55,15 +43,11 @@ func newServer(cfg Config, opts Options) (_ *server, err error) {
 	if err := checkPolicies(cfg.ACL); err != nil {
 		return nil, err
 	}
-	s := &server{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), began: make(chan struct{}), leave: make(chan struct{}, 1)}
-	s.current.Store(&cfg)
-	if s.nodeID, err = NodeID(cfg.DataDir, cfg.NodeID); err != nil {
+	b, err := newBase(cfg, opts)
+	if err != nil {
 		return nil, err
 	}
-	if s.tokens, err = agentTokens(cfg); err != nil {
-		return nil, err
-	}
-	s.store = state.New()
+	s := &server{base: b, store: state.New(), began: make(chan struct{})}
 	s.raft, err = raftnode.Open(raftnode.Config{
 		ID:                s.nodeID,
 		Addr:              net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(cfg.Ports.Server)),
@@ -163,13 +147,7 @@ func (s *server) agent() httpapi.Agent {
 		Version: httpapi.Version{HumanVersion: version.Consul, BuildDate: version.BuildDate},
 		Self:    s.self,
 		Reload:  s.reload,
-		Leave: func() error {
-			select {
-			case s.leave <- struct{}{}:
-			default: // it leaves already
-			}
-			return nil
-		},
+		Leave:   s.askToLeave,
 		Leader: func() string {
 			addr, _ := s.raft.Leader()
 			return addr
@@ -231,3 +209,9 @@ func (s *server) httpConfig() httpapi.Config {
 	}
 	return c
 }
+
+func (s *server) tasks() []task { return []task{{"leader", s.leader.Run}} }
+
+func (s *server) ready() <-chan struct{} { return s.began }
+
+func (s *server) close() error { return s.raft.Close() }

@@ -72,12 +72,12 @@ func (t ACLTokens) byKind() map[string]logging.Secret {
 
 // applyTokens sets the tokens that a reload has changed; those that were set over the
 // API since stay.
-func (s *server) applyTokens(old, next map[string]logging.Secret) error {
+func (b *base) applyTokens(old, next map[string]logging.Secret) error {
 	for kind, secret := range next {
 		if old[kind].Equal(secret) {
 			continue
 		}
-		if err := s.tokens.Set(kind, secret); err != nil {
+		if err := b.tokens.Set(kind, secret); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lictor/lictor/internal/httpapi"
+	"github.com/lictor/lictor/internal/logging"
+)
+
+// base is what servers and client agents have in common.
+type base struct {
+	cfg     Config                 // as it started
+	current atomic.Pointer[Config] // as last reloaded
+	opts    Options
+	log     *slog.Logger
+	nodeID  string
+
+	tokens    *httpapi.AgentTokens
+	https     certificates
+	listeners []*listener
+	leave     chan struct{} // receives one request to leave
+	reloading sync.Mutex    // held by the one reload at a time
+}
+
+// role is what an agent does beyond base.
+type role interface {
+	// tasks run while the agent does, beside its listeners.
+	tasks() []task
+	// ready is closed when requests can be answered.
+	ready() <-chan struct{}
+	// close releases what the role has opened, after all tasks have ended.
+	close() error
+}
+
+func newBase(cfg Config, opts Options) (*base, error) {
+	b := &base{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), leave: make(chan struct{}, 1)}
+	b.current.Store(&cfg)
+	var err error
+	if b.nodeID, err = NodeID(cfg.DataDir, cfg.NodeID); err != nil {
+		return nil, err
+	}
+	if b.tokens, err = agentTokens(cfg); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// askToLeave makes the agent leave and returns at once.
+func (b *base) askToLeave() error {
+	select {
+	case b.leave <- struct{}{}:
+	default: // it leaves already
+	}
+	return nil
+}
