@@ -60,6 +60,9 @@ func (r *Resolver) init() {
 	})
 }
 
+// ACLs says whether ACLs are on, and whether the default policy is to allow.
+func (r *Resolver) ACLs() (enabled, defaultAllow bool) { return r.Enabled, r.DefaultPolicyAllow }
+
 // Resolve returns who presents secret; "" is the anonymous token. It returns
 // acl.ErrNotFound, or an error that wraps it, for a secret that no token has
 // or whose token's life is over.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -8,14 +9,26 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/logging"
 )
+
+// Resolver turns a request's token into its caller. Servers look it up, client
+// agents ask a server.
+type Resolver interface {
+	// Resolve returns who presents secret; "" is the anonymous token. It
+	// returns acl.ErrNotFound, or an error that wraps it, for a secret that no token has.
+	Resolve(ctx context.Context, secret logging.Secret) (acl.Caller, error)
+	// ACLs says whether they are on, and whether the default policy is to allow.
+	ACLs() (enabled, defaultAllow bool)
+}
 
 // API is what the routes are served from. Resolver, the operations, NodeName,
 // Datacenter and Log have to be set; the zero value of the rest works. Set the fields before
 // the first call of Handler.
 type API struct {
-	Resolver     *endpoint.Resolver
+	Resolver     Resolver
 	Tokens       *endpoint.Tokens
 	Policies     *endpoint.Policies
 	Roles        *endpoint.Roles
@@ -95,7 +108,7 @@ func (a *API) commonHeaders(h http.Header) {
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("X-Content-Type-Options", "nosniff")
 	policy := "deny"
-	if !a.Resolver.Enabled || a.Resolver.DefaultPolicyAllow {
+	if enabled, allow := a.Resolver.ACLs(); !enabled || allow {
 		policy = "allow"
 	}
 	h.Set("X-Consul-Default-Acl-Policy", policy)

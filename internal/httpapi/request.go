@@ -49,7 +49,7 @@ func (a *API) newRequest(req *http.Request, row *route) (*request, error) {
 	if row.options&bigBody != 0 {
 		r.maxBody = maxLoginBody
 	}
-	if row.needsACLs() && !a.Resolver.Enabled {
+	if enabled, _ := a.Resolver.ACLs(); !enabled && row.needsACLs() {
 		return r, acl.ErrDisabled
 	}
 	if text := row.missingPart(req); text != "" {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/lictor/lictor/internal/endpoint"
 )
 
 // parts are values for what varies in a path. They exist nowhere, so that a
@@ -119,7 +121,7 @@ func TestEveryVaryingLastPartMayBeMissing(t *testing.T) {
 }
 
 func TestEveryACLRouteWithoutACLs(t *testing.T) {
-	w := newWorld(t, func(a *API) { a.Resolver.Enabled = false })
+	w := newWorld(t, func(a *API) { a.Resolver.(*endpoint.Resolver).Enabled = false })
 	for _, row := range routes {
 		rec := w.call(row.method, parts.Replace(row.path), "{}", "X-Consul-Token: whatever")
 		if !row.needsACLs() {
