@@ -25,6 +25,7 @@ var kinds = map[uint64]Command{
 	14: BindingRuleDelete{},
 	15: PartitionSet{},
 	16: NamespaceSet{},
+	17: CARootSet{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

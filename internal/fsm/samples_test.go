@@ -12,6 +12,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -128,6 +129,9 @@ func samples() []sample {
 			Name: "team", Partition: "east", Description: "the team", Meta: map[string]string{"a": "b"},
 			ACLs: &tenancy.NamespaceACLs{PolicyDefaults: []tenancy.Link{{ID: "p-root"}}},
 		}}, false},
+		{17, CARootSet{Root: ca.Root{
+			ID: "aa:bb", Name: "a root", TrustDomain: "u.consul", RootCert: "-----BEGIN", PrivateKey: "key", Active: true, Created: sampleTime,
+		}}, true},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
 )
@@ -39,6 +40,7 @@ var recordKinds = []struct {
 	{5, state.TableAuthMethods, func() any { return new(authmethod.Method) }},
 	{6, state.TableBindingRules, func() any { return new(authmethod.BindingRule) }},
 	{7, state.TableTokens, func() any { return new(acl.Token) }},
+	{10, state.TableCARoots, func() any { return new(ca.Root) }},
 }
 
 const (

@@ -19,11 +19,13 @@ const (
 	TableBindingRules
 	TablePartitions
 	TableNamespaces
+	TableCARoots
 	numTables
 )
 
 var tableNames = [numTables]string{
 	"tokens", "policies", "roles", "auth-methods", "binding-rules", "partitions", "namespaces",
+	"ca-roots",
 }
 
 // String returns the table's name in snapshots.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -42,6 +43,8 @@ func (tx *Tx) Rows(t TableName) (iter.Seq[any], error) {
 		return allRows(tx, partitions)
 	case TableNamespaces:
 		return allRows(tx, namespaces)
+	case TableCARoots:
+		return allRows(tx, caRoots)
 	}
 	return nil, fmt.Errorf("no such table: %s", t)
 }
@@ -94,6 +97,8 @@ func (r *Restore) Put(row any) error {
 		return partitions.rows.Put(r.tx.db, row)
 	case *tenancy.Namespace:
 		return namespaces.rows.Put(r.tx.db, row)
+	case *ca.Root:
+		return caRoots.rows.Put(r.tx.db, row)
 	case *Meta:
 		return r.putMeta(row)
 	}
