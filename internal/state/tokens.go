@@ -137,10 +137,10 @@ func (tx *Tx) tokensOfMethod(ws memdb.WatchSet, s tenancy.Scope, f TokenFilter) 
 	return rows, err
 }
 
-// TokensExpiring returns at most max tokens whose life ends at or before a time,
+// TokensExpiring returns at most limit tokens whose life ends at or before a time,
 // those that end first in front.
-func (tx *Tx) TokensExpiring(before time.Time, max int) ([]*acl.Token, error) {
-	return tokens.rows.Through(tx.db, tokenExpiries, store.Global, expiryKey(before), max)
+func (tx *Tx) TokensExpiring(before time.Time, limit int) ([]*acl.Token, error) {
+	return tokens.rows.Through(tx.db, tokenExpiries, store.Global, expiryKey(before), limit)
 }
 
 // PutToken creates or replaces the token at its scope and accessor. Accessor
