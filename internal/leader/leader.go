@@ -1,5 +1,5 @@
 // Package leader runs what one server of a cluster has to do for all: to make
-// what ACLs need to begin with, and to remove tokens whose life is over.
+// what ACLs and the mesh CA need to begin with, and to remove tokens whose life is over.
 package leader
 
 import (
@@ -42,6 +42,7 @@ type Leader struct {
 
 	ACLs              bool           // they are enabled
 	InitialManagement logging.Secret // the secret of a token that may do everything; "" is none
+	MeshCA            bool           // the mesh CA is needed: connect or auto_encrypt is on
 	Began             func()         // called when a term's first objects are in place; may be nil
 }
 
@@ -85,6 +86,9 @@ func (l *Leader) term(ctx context.Context) (leads, ok bool) {
 func (l *Leader) lead(ctx context.Context) {
 	if l.ACLs {
 		l.retry(ctx, "ACLs could not be initialized", l.initACLs)
+	}
+	if l.MeshCA {
+		l.retry(ctx, "the mesh CA could not be initialized", l.initCA)
 	}
 	if l.Began != nil && ctx.Err() == nil {
 		l.Began()
