@@ -17,11 +17,14 @@ import (
 // snapshot was read and its checksum verified; on an error it stays as it was.
 func (f *FSM) Restore(r io.ReadCloser) error {
 	next := f.store.Restore()
-	if err := readSnapshot(r, next); err != nil {
+	err := readSnapshot(r, next)
+	if err == nil {
+		err = next.Commit()
+	}
+	if err != nil {
 		next.Abort()
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
-	next.Commit()
 	return nil
 }
 

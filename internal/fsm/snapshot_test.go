@@ -184,6 +184,7 @@ func record(t *testing.T) (log, snap, want []byte) {
 
 func FuzzRestore(f *testing.F) {
 	f.Add(full(f).snapshot(f).Bytes())
+	f.Add(newMachine().snapshot(f).Bytes())
 	f.Add([]byte(snapshotMagic + "\x01\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := newMachine()

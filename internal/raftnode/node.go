@@ -227,24 +227,27 @@ func (n *Node) LastContact() time.Duration {
 	return time.Since(last)
 }
 
-// ReadIndex proves that this server still leads and returns the index that a
-// consistent read has to have applied. It returns ErrNoLeader if it does not lead.
+// ReadIndex proves that this server still leads and returns the index that another server has to
+// have applied before it answers a consistent read. The leader's own store needs no more than the proof: what was
+// acknowledged is applied there. It returns ErrNoLeader if this server does not lead.
 func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
 	index := n.raft.CommitIndex()
 	if !n.IsLeader() {
 		return 0, ErrNoLeader
 	}
-	return index, wait(ctx, n.raft.VerifyLeader())
+	return index, wait(ctx, n.raft.VerifyLeader)
 }
 
 // Barrier returns once the local store has applied everything that was proposed before. It
 // returns ErrNoLeader if this server does not lead.
-func (n *Node) Barrier(ctx context.Context) error { return wait(ctx, n.raft.Barrier(0)) }
+func (n *Node) Barrier(ctx context.Context) error {
+	return wait(ctx, func() raft.Future { return n.raft.Barrier(0) })
+}
 
-// wait waits for f, but not longer than ctx.
-func wait(ctx context.Context, f raft.Future) error {
+// wait asks raft and waits for the answer, but not longer than ctx.
+func wait(ctx context.Context, ask func() raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
+	go func() { done <- ask().Error() }()
 	select {
 	case err := <-done:
 		return asUnavailable(err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -415,6 +416,24 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 	if s.IsLeader() {
 		t.Error("it still leads")
+	}
+}
+
+func TestAClosedServerLeavesNothingRunning(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 5 {
+		s := start(t, Config{DataDir: t.TempDir()})
+		s.propose(t, numbered(1))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(10 * time.Second) // raft's last goroutines end on their own
+	for runtime.NumGoroutine() > before {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+		runtime.Gosched()
 	}
 }
 

@@ -39,6 +39,11 @@ func openStorage(cfg *Config) (*storage, error) {
 	if err := os.MkdirAll(segments, 0o700); err != nil {
 		return nil, fmt.Errorf("make the log's directory: %w", err)
 	}
+	for _, d := range []string{cfg.DataDir, dir} {
+		if err := syncDir(d); err != nil {
+			return nil, fmt.Errorf("make the log's directory: %w", err)
+		}
+	}
 	unlock, err := lock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
@@ -52,4 +57,13 @@ func openStorage(cfg *Config) (*storage, error) {
 		return nil, errors.Join(fmt.Errorf("open the snapshots in %s: %w", dir, err), log.Close(), unlock())
 	}
 	return &storage{logs: log, stable: log, snapshots: snapshots, closers: []func() error{log.Close, unlock}}, nil
+}
+
+// syncDir makes the entries of dir outlive a power failure.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

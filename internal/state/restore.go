@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/hashicorp/go-memdb"
+
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/ca"
+	"github.com/lictor/lictor/internal/store"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -68,37 +71,52 @@ type Restore struct {
 	store   *Store
 	content *content
 	tx      *Tx
+
+	tokens       *store.Loader[acl.Token]
+	policies     *store.Loader[acl.Policy]
+	roles        *store.Loader[acl.Role]
+	authMethods  *store.Loader[authmethod.Method]
+	bindingRules *store.Loader[authmethod.BindingRule]
+	partitions   *store.Loader[tenancy.Partition]
+	namespaces   *store.Loader[tenancy.Namespace]
+	caRoots      *store.Loader[ca.Root]
 }
 
 // Restore begins to replace the store's content. Nothing is seen of it before Commit.
 func (s *Store) Restore() *Restore {
 	c := newContent()
-	return &Restore{store: s, content: c, tx: &Tx{db: c.db.Txn(true)}}
+	return &Restore{
+		store: s, content: c, tx: &Tx{db: c.db.Txn(true)},
+		tokens: tokens.rows.Load(), policies: policies.rows.Load(), roles: roles.rows.Load(),
+		authMethods: authMethods.rows.Load(), bindingRules: bindingRules.rows.Load(),
+		partitions: partitions.rows.Load(), namespaces: namespaces.rows.Load(), caRoots: caRoots.rows.Load(),
+	}
 }
 
 // Put adds a *Meta, or a row as Rows yields it, with the indexes that it has. Rows that
 // others link to come first, so that memory is shared.
 func (r *Restore) Put(row any) error {
+	db := r.tx.db
 	switch row := row.(type) {
 	case *acl.Token:
 		if err := r.tx.compact(row); err != nil {
 			return err
 		}
-		return tokens.rows.Put(r.tx.db, row)
+		return r.tokens.Add(db, row)
 	case *acl.Policy:
-		return policies.rows.Put(r.tx.db, row)
+		return r.policies.Add(db, row)
 	case *acl.Role:
-		return roles.rows.Put(r.tx.db, row)
+		return r.roles.Add(db, row)
 	case *authmethod.Method:
-		return authMethods.rows.Put(r.tx.db, row)
+		return r.authMethods.Add(db, row)
 	case *authmethod.BindingRule:
-		return bindingRules.rows.Put(r.tx.db, row)
+		return r.bindingRules.Add(db, row)
 	case *tenancy.Partition:
-		return partitions.rows.Put(r.tx.db, row)
+		return r.partitions.Add(db, row)
 	case *tenancy.Namespace:
-		return namespaces.rows.Put(r.tx.db, row)
+		return r.namespaces.Add(db, row)
 	case *ca.Root:
-		return caRoots.rows.Put(r.tx.db, row)
+		return r.caRoots.Add(db, row)
 	case *Meta:
 		return r.putMeta(row)
 	}
@@ -113,11 +131,20 @@ func (r *Restore) putMeta(in *Meta) error {
 	return r.tx.putMeta(m)
 }
 
-// Commit replaces the content and wakes everybody who watches the old one.
-func (r *Restore) Commit() {
+// Commit replaces the content and wakes everybody who watches the old one. On an error the
+// old content stays, and Abort has to follow.
+func (r *Restore) Commit() error {
+	for _, l := range []interface{ Finish(*memdb.Txn) error }{
+		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots,
+	} {
+		if err := l.Finish(r.tx.db); err != nil {
+			return err
+		}
+	}
 	r.tx.Commit()
 	old := r.store.content.Swap(r.content)
 	close(old.abandoned)
+	return nil
 }
 
 // Abort drops what was built.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-memdb"
@@ -39,37 +38,52 @@ func Many[R any](name string, values func(r *R, add func(s tenancy.Scope, value 
 
 // position is where an entry is kept: a group of pages, and its place there.
 type position struct {
-	group string
+	at    []byte // group and order
+	group int    // length of the group
 	order string
 }
 
-// positions returns where ix keeps r, each position once.
-func (t *Table[R]) positions(ix *Index[R], r *R) []position {
-	if r == nil {
-		return nil
-	}
-	var out []position
-	ix.values(r, func(s tenancy.Scope, value string) {
-		p := position{group: string(ix.group(s, value)), order: value}
-		if !ix.unique {
-			p.order = t.order(s, r)
+func (p position) groupKey() []byte { return p.at[:p.group:p.group] }
+
+func (p position) is(other position) bool {
+	return p.group == other.group && bytes.Equal(p.at, other.at)
+}
+
+func isAmong(p position, all []position) bool {
+	for _, other := range all {
+		if p.is(other) {
+			return true
 		}
-		if !slices.Contains(out, p) {
+	}
+	return false
+}
+
+// positions adds where ix keeps r to out, each position once.
+func (t *Table[R]) positions(out []position, ix *Index[R], r *R) []position {
+	if r == nil {
+		return out
+	}
+	ix.values(r, func(s tenancy.Scope, value string) {
+		order := value
+		if !ix.unique {
+			order = t.order(s, r)
+		}
+		if p := ix.position(s, value, order); !isAmong(p, out) {
 			out = append(out, p)
 		}
 	})
 	return out
 }
 
-// group is the beginning of the id of each page that may hold value: a unique
-// index keeps all values of a scope together, another one each value apart.
-func (ix *Index[R]) group(s tenancy.Scope, value string) []byte {
-	k := make([]byte, 0, len(ix.name)+len(s.Partition)+len(s.Namespace)+len(value)+4)
+// position returns the place of an entry. Its group is the beginning of the id of each page that may
+// hold it: a unique index keeps all values of a scope together, another one each value apart.
+func (ix *Index[R]) position(s tenancy.Scope, value, order string) position {
+	k := make([]byte, 0, len(ix.name)+len(s.Partition)+len(s.Namespace)+len(value)+len(order)+5)
 	k = appendPart(appendPart(appendPart(k, ix.name), s.Partition), s.Namespace)
 	if !ix.unique {
 		k = appendPart(k, value)
 	}
-	return k
+	return position{at: append(k, order...), group: len(k), order: order}
 }
 
 // order is r's place among the rows with the same value in s. It is the key
@@ -84,8 +98,8 @@ func (t *Table[R]) order(s tenancy.Scope, r *R) string {
 
 // One returns the row with a value in a unique index, or nil.
 func (t *Table[R]) One(tx *memdb.Txn, ws memdb.WatchSet, ix *Index[R], s tenancy.Scope, value string) (*R, error) {
-	group := ix.group(s, value)
-	p, err := t.find(tx, group, value)
+	pos := ix.position(s, value, value)
+	p, err := t.find(tx, pos)
 	if err != nil {
 		return nil, err
 	}
@@ -102,18 +116,18 @@ func (t *Table[R]) One(tx *memdb.Txn, ws memdb.WatchSet, ix *Index[R], s tenancy
 	if ws == nil {
 		return nil, nil
 	}
-	id := group // of the page that the value would be in
+	id := pos.groupKey() // of the page that the value would be in
 	if p != nil {
 		id = p.id
 	}
-	ch, _, err := tx.FirstWatch(t.pages(), primary, id)
+	ch, _, err := tx.FirstWatch(t.pages, primary, id)
 	ws.Add(ch)
 	return nil, err
 }
 
 // By returns the rows with a value in s.
 func (t *Table[R]) By(tx *memdb.Txn, ws memdb.WatchSet, ix *Index[R], s tenancy.Scope, value string) ([]*R, error) {
-	it, err := tx.Get(t.pages(), prefix, ix.group(s, value))
+	it, err := tx.Get(t.pages, prefix, ix.position(s, value, "").groupKey())
 	if err != nil {
 		return nil, err
 	}
@@ -127,18 +141,18 @@ func (t *Table[R]) By(tx *memdb.Txn, ws memdb.WatchSet, ix *Index[R], s tenancy.
 	return rows, nil
 }
 
-// Through returns at most max rows of a unique index by rising value, up to and
-// including every value that begins with limit.
-func (t *Table[R]) Through(tx *memdb.Txn, ix *Index[R], s tenancy.Scope, limit string, max int) ([]*R, error) {
-	it, err := tx.Get(t.pages(), prefix, ix.group(s, ""))
+// Through returns at most limit rows of a unique index by rising value, up to and
+// including every value that begins with last.
+func (t *Table[R]) Through(tx *memdb.Txn, ix *Index[R], s tenancy.Scope, last string, limit int) ([]*R, error) {
+	it, err := tx.Get(t.pages, prefix, ix.position(s, "", "").groupKey())
 	if err != nil {
 		return nil, err
 	}
 	var rows []*R
 	for raw := it.Next(); raw != nil; raw = it.Next() {
 		for _, e := range raw.(*page[R]).entries {
-			beyond := e.order > limit && !strings.HasPrefix(e.order, limit)
-			if beyond || len(rows) >= max {
+			beyond := e.order > last && !strings.HasPrefix(e.order, last)
+			if beyond || len(rows) >= limit {
 				return rows, nil
 			}
 			rows = append(rows, e.row)
@@ -147,69 +161,14 @@ func (t *Table[R]) Through(tx *memdb.Txn, ix *Index[R], s tenancy.Scope, limit s
 	return rows, nil
 }
 
-// reindex moves old's entries to where row's belong; either may be nil.
-func (t *Table[R]) reindex(tx *memdb.Txn, old, row *R) error {
-	before := make([][]position, len(t.indexes))
-	after := make([][]position, len(t.indexes))
-	for i, ix := range t.indexes {
-		before[i], after[i] = t.positions(ix, old), t.positions(ix, row)
-		if err := t.checkFree(tx, ix, before[i], after[i]); err != nil {
-			return err
-		}
-	}
-	for i := range t.indexes {
-		for _, p := range before[i] {
-			if slices.Contains(after[i], p) {
-				continue
-			}
-			if err := t.drop(tx, p); err != nil {
-				return err
-			}
-		}
-		for _, p := range after[i] {
-			if err := t.insert(tx, p, row); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// checkFree returns ErrTaken if a unique value that the row does not have yet is
-// another row's.
-func (t *Table[R]) checkFree(tx *memdb.Txn, ix *Index[R], before, after []position) error {
-	if !ix.unique {
-		return nil
-	}
-	for _, p := range after {
-		if slices.Contains(before, p) {
-			continue
-		}
-		pg, err := t.find(tx, []byte(p.group), p.order)
-		if err != nil {
-			return err
-		}
-		if pg == nil {
-			continue
-		}
-		if _, taken := pg.search(p.order); taken {
-			return errs.Errorf(errs.Conflict, "%s: index %s: %w", t.name, ix.name, ErrTaken)
-		}
-	}
-	return nil
-}
-
-// find returns the page of group that order is in, or would be; nil if that
-// page has to be made.
-func (t *Table[R]) find(tx *memdb.Txn, group []byte, order string) (*page[R], error) {
-	at := make([]byte, 0, len(group)+len(order))
-	at = append(append(at, group...), order...)
-	it, err := tx.ReverseLowerBound(t.pages(), primary, at)
+// find returns the page that pos is in, or would be; nil if that page has to be made.
+func (t *Table[R]) find(tx *memdb.Txn, pos position) (*page[R], error) {
+	it, err := tx.ReverseLowerBound(t.pages, primary, pos.at)
 	if err != nil {
 		return nil, err
 	}
 	p, _ := it.Next().(*page[R])
-	if p == nil || !bytes.HasPrefix(p.id, group) {
+	if p == nil || !bytes.HasPrefix(p.id, pos.groupKey()) {
 		return nil, nil
 	}
 	return p, nil

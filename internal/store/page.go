@@ -3,8 +3,6 @@ package store
 import (
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/go-memdb"
 )
 
 // pageSize is how many entries a page may hold. A change copies its page.
@@ -30,7 +28,7 @@ func (p *page[R]) search(order string) (int, bool) {
 
 // with returns p with e in it, in two pages if one cannot hold them. The second one's
 // id begins with group.
-func (p *page[R]) with(group string, e entry[R]) (*page[R], *page[R]) {
+func (p *page[R]) with(group []byte, e entry[R]) (*page[R], *page[R]) {
 	i, found := p.search(e.order)
 	entries := make([]entry[R], 0, len(p.entries)+1)
 	entries = append(append(entries, p.entries[:i]...), e)
@@ -48,39 +46,5 @@ func (p *page[R]) with(group string, e entry[R]) (*page[R], *page[R]) {
 	}
 	right := slices.Clone(entries[half:])
 	return &page[R]{id: p.id, entries: slices.Clone(entries[:half])},
-		&page[R]{id: []byte(group + right[0].order), entries: right}
-}
-
-// insert puts row at pos, or replaces what is there.
-func (t *Table[R]) insert(tx *memdb.Txn, pos position, row *R) error {
-	p, err := t.find(tx, []byte(pos.group), pos.order)
-	if err != nil {
-		return err
-	}
-	if p == nil {
-		p = &page[R]{id: []byte(pos.group)}
-	}
-	left, right := p.with(pos.group, entry[R]{order: pos.order, row: row})
-	if err := tx.Insert(t.pages(), left); err != nil || right == nil {
-		return err
-	}
-	return tx.Insert(t.pages(), right)
-}
-
-// drop removes what is at pos.
-func (t *Table[R]) drop(tx *memdb.Txn, pos position) error {
-	p, err := t.find(tx, []byte(pos.group), pos.order)
-	if err != nil || p == nil {
-		return err
-	}
-	i, ok := p.search(pos.order)
-	if !ok {
-		return nil
-	}
-	if len(p.entries) == 1 {
-		return tx.Delete(t.pages(), p)
-	}
-	entries := make([]entry[R], 0, len(p.entries)-1)
-	entries = append(append(entries, p.entries[:i]...), p.entries[i+1:]...)
-	return tx.Insert(t.pages(), &page[R]{id: p.id, entries: entries})
+		&page[R]{id: append(group, right[0].order...), entries: right}
 }

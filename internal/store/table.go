@@ -25,6 +25,7 @@ const (
 // Table is a typed, tenancy-scoped table. Rows are immutable once put.
 type Table[R any] struct {
 	name    string
+	pages   string // the memdb table with the pages of the indexes
 	at      func(*R) (tenancy.Scope, string)
 	indexes []*Index[R]
 }
@@ -32,7 +33,7 @@ type Table[R any] struct {
 // NewTable returns a table whose rows live where at says: in a scope, under a
 // key that is unique there. A row without a scope of its own lives in tenancy.Default.
 func NewTable[R any](name string, at func(*R) (tenancy.Scope, string), indexes ...*Index[R]) *Table[R] {
-	return &Table[R]{name: name, at: at, indexes: indexes}
+	return &Table[R]{name: name, pages: name + "/pages", at: at, indexes: indexes}
 }
 
 // Schema is what Open needs to know of a table.
@@ -58,7 +59,7 @@ func (t *Table[R]) schema() []*memdb.TableSchema {
 	})
 	out := []*memdb.TableSchema{byID(t.name, rows)}
 	if len(t.indexes) > 0 {
-		out = append(out, byID(t.pages(), bytesIndexer(func(obj any) []byte { return obj.(*page[R]).id })))
+		out = append(out, byID(t.pages, bytesIndexer(func(obj any) []byte { return obj.(*page[R]).id })))
 	}
 	return out
 }
@@ -68,9 +69,6 @@ func byID(name string, by bytesIndexer) *memdb.TableSchema {
 		primary: {Name: primary, Unique: true, Indexer: by},
 	}}
 }
-
-// pages is the name of the memdb table with the pages of t's indexes.
-func (t *Table[R]) pages() string { return t.name + "/pages" }
 
 // Get returns the row at key in s, or nil if there is none, and adds to ws,
 // unless that is nil, a channel that is closed when the answer may have changed. For a

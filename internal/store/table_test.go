@@ -344,3 +344,45 @@ func compare(t *rapid.T, tx *memdb.Txn, model map[string]pet) {
 		t.Fatal("chips are not sorted")
 	}
 }
+
+// TestALoadedTableIsAMap loads random rows and compares the table with a plain map, before and after
+// further changes.
+func TestALoadedTableIsAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		db, err := Open(pets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		model := map[string]pet{}
+		for range rapid.IntRange(0, 200).Draw(t, "rows") {
+			if p := drawPet(t); !taken(model, p) {
+				model[p.String()+"/"+p.id] = p
+			}
+		}
+		tx, loader := db.Txn(true), pets.Load()
+		for _, p := range model {
+			must(0, loader.Add(tx, &p))
+		}
+		must(0, loader.Finish(tx))
+		compare(t, tx, model)
+		for range 50 {
+			p := drawPet(t)
+			if taken(model, p) {
+				continue
+			}
+			must(0, pets.Put(tx, &p))
+			model[p.String()+"/"+p.id] = p
+		}
+		compare(t, tx, model)
+	})
+}
+
+func TestALoadRefusesAValueTwice(t *testing.T) {
+	tx, loader := open(t).Txn(true), pets.Load()
+	for _, id := range []string{"1", "2"} {
+		must(0, loader.Add(tx, &pet{Scope: home, id: id, name: id, chip: "c"}))
+	}
+	if err := loader.Finish(tx); !errors.Is(err, ErrTaken) {
+		t.Errorf("got %v", err)
+	}
+}
