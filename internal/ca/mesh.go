@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/url"
 	"strings"
@@ -52,17 +53,13 @@ func NewMeshRoot(clusterID string, now time.Time, life time.Duration) (Root, err
 	if err != nil {
 		return Root{}, fmt.Errorf("make mesh root key: %w", err)
 	}
-	serial, err := newSerial()
-	if err != nil {
-		return Root{}, err
-	}
 	keyID, err := meshKeyID(&key.PublicKey)
 	if err != nil {
 		return Root{}, err
 	}
 	domain := clusterID + ".consul"
 	template := &x509.Certificate{
-		SerialNumber:          serial,
+		SerialNumber:          new(big.Int).SetBytes(keyID[:6]), // clients read it as a JSON number
 		Subject:               pkix.Name{CommonName: fmt.Sprintf("pri-%x.consul.ca.%.8s.consul", keyID[:4], clusterID)},
 		URIs:                  []*url.URL{{Scheme: "spiffe", Host: domain}},
 		NotBefore:             now.Add(-backdate),

@@ -1,0 +1,100 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/ca"
+	"github.com/lictor/lictor/internal/state"
+)
+
+// CARoots shows the roots of the mesh CA.
+type CARoots struct{ *Backend }
+
+// CARootList is the roots of the mesh CA as everybody may see them
+// (mesh.md section 1.2). Before the leader has made one it is empty.
+type CARootList struct {
+	ActiveRootID string
+	TrustDomain  string
+	Roots        []CARoot
+}
+
+// CARoot is a root without its key.
+type CARoot struct {
+	ID                  string
+	Name                string
+	SerialNumber        uint64
+	SigningKeyID        string
+	ExternalTrustDomain string // the cluster's UUID
+	NotBefore           time.Time
+	NotAfter            time.Time
+	RootCert            string // PEM
+	IntermediateCerts   []string
+	Active              bool
+	PrivateKeyType      string
+	PrivateKeyBits      int
+	CreateIndex         uint64
+	ModifyIndex         uint64
+}
+
+// List returns the roots, the one that signs first. It needs no permission:
+// whoever connects to a service has to know them.
+func (e *CARoots) List(ctx context.Context, who acl.Caller, r Read) (CARootList, Meta, error) {
+	var list CARootList
+	m, err := e.Block(ctx, who, r, func(_ acl.Caller, tx *state.Tx, ws memdb.WatchSet) (uint64, error) {
+		var err error
+		list, err = listCARoots(tx, ws)
+		return tx.LastIndex(state.TableCARoots), err
+	})
+	return list, m, err
+}
+
+func listCARoots(tx *state.Tx, ws memdb.WatchSet) (CARootList, error) {
+	list := CARootList{Roots: []CARoot{}}
+	roots, err := tx.CARoots(ws)
+	if err != nil {
+		return list, err
+	}
+	for _, r := range roots {
+		shown, err := showCARoot(r)
+		if err != nil {
+			return list, err
+		}
+		if !r.Active {
+			list.Roots = append(list.Roots, shown)
+			continue
+		}
+		list.ActiveRootID, list.TrustDomain = r.ID, r.TrustDomain
+		list.Roots = append([]CARoot{shown}, list.Roots...)
+	}
+	return list, nil
+}
+
+func showCARoot(r *ca.Root) (CARoot, error) {
+	cert, err := r.Certificate()
+	if err != nil {
+		return CARoot{}, fmt.Errorf("mesh root %s: %v", r.ID, err)
+	}
+	external, _, _ := strings.Cut(r.TrustDomain, ".")
+	return CARoot{
+		ID:                  r.ID,
+		Name:                r.Name,
+		SerialNumber:        cert.SerialNumber.Uint64(),
+		SigningKeyID:        ca.SigningKeyID(cert),
+		ExternalTrustDomain: external,
+		NotBefore:           cert.NotBefore,
+		NotAfter:            cert.NotAfter,
+		RootCert:            r.RootCert,
+		IntermediateCerts:   []string{},
+		Active:              r.Active,
+		PrivateKeyType:      "ec",
+		PrivateKeyBits:      256,
+		CreateIndex:         r.CreateIndex,
+		ModifyIndex:         r.ModifyIndex,
+	}, nil
+}
