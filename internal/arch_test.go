@@ -18,7 +18,7 @@ import (
 var rows = [][]string{
 	{"errs", "wire", "logging", "telemetry", "uuid", "version"},
 	{"tenancy"},
-	{"acl", "authmethod", "catalog", "configentry", "ca", "kv", "store"},
+	{"acl", "authmethod", "catalog", "configentry", "ca", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
 	{"fsm", "proxycfg"},
 	{"raftnode", "gossip", "peer", "awsiam", "xds"},
