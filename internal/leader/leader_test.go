@@ -1,7 +1,6 @@
 package leader
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"math"
@@ -51,19 +50,39 @@ func (r *fakeRaft) Propose(_ context.Context, cmd fsm.Command) (uint64, error) {
 	return r.index, r.fsm.Apply(&raft.Log{Index: r.index, Data: data}).([]error)[0]
 }
 
+// proposed returns how many commands were applied.
+func (r *fakeRaft) proposed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.commands)
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, line...)
+	return len(line), nil
+}
+
 // server is one server with a leader's tasks.
 type server struct {
 	*Leader
 	t     *testing.T
 	state *state.Store
 	raft  *fakeRaft
-	log   *bytes.Buffer
+	log   *lines
 	stop  func()
 }
 
 func newServer(t *testing.T) *server {
 	store := state.New()
-	s := &server{t: t, state: store, log: &bytes.Buffer{}, raft: &fakeRaft{leads: make(chan bool, 1), fsm: fsm.New(store), index: 10}}
+	s := &server{t: t, state: store, log: &lines{}, raft: &fakeRaft{leads: make(chan bool, 1), fsm: fsm.New(store), index: 10}}
 	s.Leader = &Leader{Raft: s.raft, Store: store, ACLs: true, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
@@ -95,8 +114,11 @@ func (s *server) run() {
 // take returns what was logged since the last call.
 func (s *server) take() string {
 	synctest.Wait()
-	defer s.log.Reset()
-	return s.log.String()
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	text := string(s.log.text)
+	s.log.text = nil
+	return text
 }
 
 func (s *server) token(secret logging.Secret) *acl.Token {
@@ -153,11 +175,11 @@ msg="Created ACL anonymous token from configuration"
 		if _, done := tx.Bootstrap(); !done {
 			t.Error("bootstrap is still possible")
 		}
-		before := len(s.raft.commands)
+		before := s.raft.proposed()
 		s.raft.leads <- false
 		s.raft.leads <- true
-		if got := s.take(); got != "msg=\"initializing acls\"\n" || len(s.raft.commands) != before {
-			t.Errorf("the second time it logged\n%s and proposed %d commands", got, len(s.raft.commands)-before)
+		if got := s.take(); got != "msg=\"initializing acls\"\n" || s.raft.proposed() != before {
+			t.Errorf("the second time it logged\n%s and proposed %d commands", got, s.raft.proposed()-before)
 		}
 	})
 }
@@ -182,8 +204,8 @@ func TestNothingIsMadeWithoutACLs(t *testing.T) {
 		s.ACLs = false
 		s.run()
 		defer s.stop()
-		if len(s.raft.commands) != 0 || s.take() != "" {
-			t.Errorf("proposed %v", s.raft.commands)
+		if s.raft.proposed() != 0 || s.take() != "" {
+			t.Errorf("proposed %d commands", s.raft.proposed())
 		}
 	})
 }
@@ -233,10 +255,10 @@ func TestExpiredTokensAreRemoved(t *testing.T) {
 		twin := s.add(90*time.Second, false)
 		never := s.add(math.MaxInt64, false) // beyond what counts as nanoseconds since 1970
 		s.take()
-		before := len(s.raft.commands)
+		before := s.raft.proposed()
 		time.Sleep(90*time.Second - time.Nanosecond)
 		synctest.Wait()
-		if s.token(early) == nil || len(s.raft.commands) != before {
+		if s.token(early) == nil || s.raft.proposed() != before {
 			t.Error("a token was removed before its end")
 		}
 		time.Sleep(time.Nanosecond)
@@ -255,7 +277,7 @@ msg="deleted expired ACL tokens" amount=1 locality=global
 		if s.token(late) != nil || s.token(never) == nil {
 			t.Error("not just the tokens that end were removed")
 		}
-		if n := len(s.raft.commands) - before; n != 2 {
+		if n := s.raft.proposed() - before; n != 2 {
 			t.Errorf("%d commands, want 2", n)
 		}
 	})
@@ -270,7 +292,7 @@ func TestManyExpiredTokensAreRemovedInBatches(t *testing.T) {
 		for i := range secrets {
 			secrets[i] = s.add(time.Minute, true)
 		}
-		before := len(s.raft.commands)
+		before := s.raft.proposed()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		for _, secret := range secrets {
@@ -278,7 +300,7 @@ func TestManyExpiredTokensAreRemovedInBatches(t *testing.T) {
 				t.Fatal("a token is left")
 			}
 		}
-		if n := len(s.raft.commands) - before; n != 3 {
+		if n := s.raft.proposed() - before; n != 3 {
 			t.Errorf("%d commands, want 3", n)
 		}
 	})
