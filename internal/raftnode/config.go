@@ -25,6 +25,11 @@ type Config struct {
 	// server. Close closes it if it can be closed.
 	Transport raft.Transport
 
+	// HeartbeatTimeout is how long a server hears nothing from the leader before
+	// it wants to be elected; an election takes about as long again at most. 0 is 700 ms. Every server
+	// of a cluster has to have the same.
+	HeartbeatTimeout time.Duration
+
 	SnapshotThreshold uint64        // log entries after which a snapshot is due; 0 is 16384
 	SnapshotInterval  time.Duration // how often to look whether one is due; 0 is 30 s
 	TrailingLogs      uint64        // entries to keep after a snapshot; 0 is 10240
@@ -34,6 +39,10 @@ const (
 	defaultSnapshotThreshold = 16384
 	defaultSnapshotInterval  = 30 * time.Second
 	snapshotsKept            = 2
+
+	defaultHeartbeat = 700 * time.Millisecond
+	// FastHeartbeat is a HeartbeatTimeout for servers on one machine.
+	FastHeartbeat = 200 * time.Millisecond
 )
 
 func (c *Config) logger() *slog.Logger {
@@ -46,13 +55,16 @@ func (c *Config) logger() *slog.Logger {
 // bridge is the logger for the libraries below.
 func (c *Config) bridge() hclog.Logger { return logging.HCLog(logging.Named(c.logger(), "raft")) }
 
-// raft returns the library's configuration. Its time-outs stay those of a real
-// cluster: a single server does not wait for them (see campaign).
+// raft returns the library's configuration. A single server does not wait for
+// its time-outs (see campaign).
 func (c *Config) raft() *raft.Config {
 	r := raft.DefaultConfig()
 	r.LocalID = raft.ServerID(c.ID)
 	r.Logger = c.bridge()
 	r.NoLegacyTelemetry = true
+	r.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, defaultHeartbeat)
+	r.ElectionTimeout = r.HeartbeatTimeout
+	r.LeaderLeaseTimeout = r.HeartbeatTimeout / 2
 	r.SnapshotThreshold = cmp.Or(c.SnapshotThreshold, defaultSnapshotThreshold)
 	r.SnapshotInterval = cmp.Or(c.SnapshotInterval, defaultSnapshotInterval)
 	r.TrailingLogs = cmp.Or(c.TrailingLogs, r.TrailingLogs)

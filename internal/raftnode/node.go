@@ -24,15 +24,22 @@ type Node struct {
 	cfg       Config
 	log       *slog.Logger
 	raft      *raft.Raft
-	transport raft.Transport
+	transport *transport
 	storage   *storage
 
+	progress    *progress
+	acks        *acks
+	lease       time.Duration
+	term        atomic.Uint64 // in which it leads and has applied what was committed before; 0 is none
+	transferred atomic.Uint64 // the term in which it asked another to lead
+
 	queue    chan *proposal
-	notify   chan bool   // raft's word on who leads
-	leading  atomic.Bool // leads and has applied what was committed before
+	notify   chan bool // raft's word on who leads
 	leaderCh chan bool
 
 	close   func() error
+	life    context.Context // ends with Close
+	end     context.CancelFunc
 	stop    chan struct{} // closed by Close
 	stopped chan struct{} // closed when the goroutines have ended
 }
@@ -50,29 +57,34 @@ func Open(cfg Config, f *fsm.FSM) (*Node, error) {
 	}
 	n := newNode(cfg, st)
 	if err := n.start(f); err != nil {
-		return nil, errors.Join(err, closeTransport(n.transport), st.close())
+		return nil, errors.Join(err, n.transport.close(), st.close())
 	}
 	return n, nil
 }
 
 func newNode(cfg Config, st *storage) *Node {
 	n := &Node{
-		cfg:       cfg,
-		log:       cfg.logger(),
-		transport: cfg.Transport,
-		storage:   st,
-		queue:     make(chan *proposal, maxBatchCommands),
-		notify:    make(chan bool, 8),
-		leaderCh:  make(chan bool, 1),
-		stop:      make(chan struct{}),
-		stopped:   make(chan struct{}),
+		cfg:      cfg,
+		log:      cfg.logger(),
+		storage:  st,
+		progress: &progress{},
+		acks:     &acks{},
+		lease:    cfg.raft().LeaderLeaseTimeout,
+		queue:    make(chan *proposal, maxBatchCommands),
+		notify:   make(chan bool, 8),
+		leaderCh: make(chan bool, 1),
+		stop:     make(chan struct{}),
+		stopped:  make(chan struct{}),
 	}
 	n.close = sync.OnceValue(n.shutdown)
-	if n.transport == nil {
+	n.life, n.end = context.WithCancel(context.Background())
+	inner := cfg.Transport
+	if inner == nil {
 		addr, t := raft.NewInmemTransport(raft.ServerAddress(cfg.Addr))
 		t.Connect(addr, t) // for campaign
-		n.transport = t
+		inner = t
 	}
+	n.transport = newTransport(inner, n.acks)
 	return n
 }
 
@@ -81,9 +93,16 @@ func (n *Node) start(f *fsm.FSM) error {
 	conf := n.cfg.raft()
 	conf.NotifyCh = n.notify
 	st := n.storage
+	local := machine{f, n.progress}
 	known, err := raft.HasExistingState(st.logs, st.stable, st.snapshots)
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
+	}
+	if known {
+		n.transport.silent = time.Now().Add(n.lease)
+	}
+	if err := n.recover(conf, local); err != nil {
+		return err
 	}
 	if !known && n.cfg.Bootstrap {
 		alone := raft.Configuration{Servers: []raft.Server{{ID: conf.LocalID, Address: n.addr()}}}
@@ -91,7 +110,8 @@ func (n *Node) start(f *fsm.FSM) error {
 			return fmt.Errorf("begin a cluster: %w", err)
 		}
 	}
-	if n.raft, err = raft.NewRaft(conf, f, st.logs, st.stable, st.snapshots, n.transport); err != nil {
+	n.transport.open()
+	if n.raft, err = raft.NewRaft(conf, local, st.logs, st.stable, snapshotStore{st.snapshots}, n.transport.raft()); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	servers := n.raft.GetConfiguration().Configuration().Servers
@@ -147,14 +167,18 @@ func (n *Node) campaign() {
 	}
 }
 
-// watchLeadership keeps leading and leaderCh up to date. A server counts as the leader once
+// watchLeadership keeps term and leaderCh up to date. A server counts as the leader once
 // it has applied everything that was committed before it was elected.
 func (n *Node) watchLeadership() {
 	for {
 		select {
 		case elected := <-n.notify:
-			lead := elected && n.raft.Barrier(0).Error() == nil
-			n.leading.Store(lead)
+			term := uint64(0)
+			if elected {
+				term = n.beginTerm()
+			}
+			n.term.Store(term)
+			lead := term > 0
 			select {
 			case <-n.leaderCh: // nobody has seen it yet
 			default:
@@ -164,6 +188,18 @@ func (n *Node) watchLeadership() {
 			return
 		}
 	}
+}
+
+// beginTerm brings the local store up to everything that earlier leaders have
+// committed, and returns the term; 0 if it was lost meanwhile. An entry without commands does it: other than
+// raft's own barrier it reaches the state machine of every server, so that there is an index
+// of this term that all of them can wait for.
+func (n *Node) beginTerm() uint64 {
+	term := n.raft.CurrentTerm()
+	if n.raft.Apply(fsm.Join(), 0).Error() != nil || n.raft.CurrentTerm() != term {
+		return 0
+	}
+	return term
 }
 
 // Run waits until ctx is done and closes n.
@@ -181,10 +217,11 @@ func (n *Node) Close() error { return n.close() }
 
 func (n *Node) shutdown() error {
 	close(n.stop)
+	n.end()
 	err := n.raft.Shutdown().Error()
-	n.leading.Store(false)
+	n.term.Store(0)
 	<-n.stopped
-	return errors.Join(err, closeTransport(n.transport), n.storage.close())
+	return errors.Join(err, n.transport.close(), n.storage.close())
 }
 
 func closeTransport(t raft.Transport) error {
@@ -196,7 +233,7 @@ func closeTransport(t raft.Transport) error {
 
 // IsLeader reports whether this server leads and has applied everything that was
 // committed before its election.
-func (n *Node) IsLeader() bool { return n.leading.Load() && n.raft.State() == raft.Leader }
+func (n *Node) IsLeader() bool { return n.leads() != 0 }
 
 // LeaderCh tells one receiver each time that IsLeader may have changed: true when this server
 // has become the leader. A change that nobody received is replaced by the next.
@@ -225,17 +262,6 @@ func (n *Node) LastContact() time.Duration {
 		return 0
 	}
 	return time.Since(last)
-}
-
-// ReadIndex proves that this server still leads and returns the index that another server has to
-// have applied before it answers a consistent read. The leader's own store needs no more than the proof: what was
-// acknowledged is applied there. It returns ErrNoLeader if this server does not lead.
-func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
-	index := n.raft.CommitIndex()
-	if !n.IsLeader() {
-		return 0, ErrNoLeader
-	}
-	return index, wait(ctx, n.raft.VerifyLeader)
 }
 
 // Barrier returns once the local store has applied everything that was proposed before. It

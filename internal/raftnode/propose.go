@@ -2,6 +2,7 @@ package raftnode
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -30,10 +31,15 @@ type outcome struct {
 	err   error
 }
 
+// ErrLeadershipLost is the answer to a command that was being replicated when
+// this server ceased to lead. The next leader may or may not apply it.
+var ErrLeadershipLost = errs.New(errs.Unavailable, "leadership lost while committing log")
+
 // Propose replicates cmd. When it returns without error, cmd is on disk on a majority and the
 // local store has applied it at the index returned. It returns cmd's own error as
-// it is; ErrNoLeader if this server does not lead; errs.Unavailable if the log cannot be written or
-// ctx ends first, and then says whether the command may still apply.
+// it is; ErrNoLeader if this server does not lead, and only if cmd will never apply; ErrLeadershipLost;
+// errs.Unavailable if the log cannot be written or ctx ends first, and then says whether
+// the command may still apply.
 func (n *Node) Propose(ctx context.Context, cmd fsm.Command) (uint64, error) {
 	part, err := fsm.EncodeCommand(cmd)
 	if err != nil {
@@ -59,7 +65,11 @@ func (n *Node) Propose(ctx context.Context, cmd fsm.Command) (uint64, error) {
 		}
 		return 0, errs.Errorf(errs.Unavailable, "proposed, outcome unknown: %w", ctx.Err())
 	case <-n.stopped:
-		return 0, ErrNoLeader
+		if p.claimed.CompareAndSwap(false, true) {
+			return 0, ErrNoLeader
+		}
+		o := <-p.done // whoever claimed it has answered
+		return o.index, o.err
 	}
 }
 
@@ -118,7 +128,10 @@ func (n *Node) commit(batch []*proposal) {
 
 func (n *Node) fail(batch []*proposal, err error) {
 	answer := asUnavailable(err)
-	if answer != ErrNoLeader {
+	switch {
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown):
+		answer = ErrLeadershipLost // it was under way
+	case answer != ErrNoLeader:
 		n.log.Error("log not written", "err", err)
 	}
 	for _, p := range batch {

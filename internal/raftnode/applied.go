@@ -1,0 +1,130 @@
+package raftnode
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/fsm"
+)
+
+// progress is how far the local store is: the index of the last command, or of
+// the snapshot, that it has applied. raft's own index tells only what was handed to the
+// state machine, and counts entries that are no commands.
+type progress struct {
+	index atomic.Uint64
+
+	mu      sync.Mutex
+	changed chan struct{} // closed by the next advance; nil while nobody waits
+}
+
+func (p *progress) load() uint64 { return p.index.Load() }
+
+// advance moves to index. There is one caller at a time.
+func (p *progress) advance(index uint64) {
+	p.index.Store(max(index, p.index.Load()))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+}
+
+// wait returns when index was reached, or ctx's error.
+func (p *progress) wait(ctx context.Context, index uint64) error {
+	for p.load() < index {
+		p.mu.Lock()
+		if p.changed == nil {
+			p.changed = make(chan struct{})
+		}
+		changed := p.changed
+		p.mu.Unlock()
+		if p.load() >= index { // advanced before it could see that somebody waits
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// machine is the state machine with its progress.
+type machine struct {
+	*fsm.FSM
+	progress *progress
+}
+
+func (m machine) Apply(l *raft.Log) any {
+	result := m.FSM.Apply(l)
+	m.progress.advance(l.Index)
+	return result
+}
+
+// Restore implements raft.FSM for snapshots that a snapshotStore opened.
+func (m machine) Restore(r io.ReadCloser) error {
+	index := snapshotIndex(r)
+	if err := m.FSM.Restore(r); err != nil {
+		return err
+	}
+	m.progress.advance(index)
+	return nil
+}
+
+// snapshotIndex returns the index that a snapshot was taken at. raft wraps what
+// the store opened.
+func snapshotIndex(r io.ReadCloser) uint64 {
+	for {
+		switch s := r.(type) {
+		case *openSnapshot:
+			return s.index
+		case raft.ReadCloserWrapper:
+			r = s.WrappedReadCloser()
+		default:
+			return 0
+		}
+	}
+}
+
+// snapshotStore opens snapshots so that their index can be told by the content.
+type snapshotStore struct{ raft.SnapshotStore }
+
+type openSnapshot struct {
+	io.ReadCloser
+	index uint64
+}
+
+func (s snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, content, err := s.SnapshotStore.Open(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return meta, &openSnapshot{ReadCloser: content, index: meta.Index}, nil
+}
+
+// Applied returns the index of the last command that the local store has applied.
+func (n *Node) Applied() uint64 { return n.progress.load() }
+
+// WaitApplied returns once the local store has applied the command at index, which
+// LeaseIndex or ReadIndex of the leader gave. It returns errs.Unavailable if ctx ends first
+// or n is closed.
+func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	if n.progress.load() >= index {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(n.life, func() { cancel(ErrNoLeader) })()
+	if err := n.progress.wait(ctx, index); err != nil {
+		return errs.Errorf(errs.Unavailable, "this server is at index %d and has not caught up with %d: %w",
+			n.progress.load(), index, context.Cause(ctx))
+	}
+	return nil
+}
