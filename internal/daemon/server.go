@@ -114,6 +114,7 @@ func (s *server) api() *httpapi.API {
 		Log:               logging.Named(s.log, "server"),
 		ACLs:              s.cfg.ACL.Enabled,
 		InitialManagement: s.cfg.ACL.Tokens.InitialManagement,
+		MeshCA:            s.cfg.ConnectEnabled || s.cfg.AutoEncrypt.AllowTLS,
 		Began:             sync.OnceFunc(func() { close(s.began) }),
 	}
 	return &httpapi.API{
@@ -129,6 +130,7 @@ func (s *server) api() *httpapi.API {
 		Partitions:   &endpoint.Partitions{Backend: backend},
 		Namespaces:   &endpoint.Namespaces{Backend: backend},
 		Authorizes:   &endpoint.Authorizes{Backend: backend},
+		CARoots:      &endpoint.CARoots{Backend: backend},
 		Datacenter:   s.cfg.Datacenter,
 		NodeName:     s.cfg.NodeName,
 		Partition:    s.cfg.Partition,

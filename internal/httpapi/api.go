@@ -40,6 +40,7 @@ type API struct {
 	Partitions   *endpoint.Partitions
 	Namespaces   *endpoint.Namespaces
 	Authorizes   *endpoint.Authorizes
+	CARoots      CARoots
 
 	Datacenter string
 	NodeName   string

@@ -129,6 +129,7 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		Partitions:   &endpoint.Partitions{Backend: b},
 		Namespaces:   &endpoint.Namespaces{Backend: b},
 		Authorizes:   &endpoint.Authorizes{Backend: b},
+		CARoots:      &endpoint.CARoots{Backend: b},
 		Datacenter:   "dc1",
 		NodeName:     "n1",
 		UIEnabled:    true,

@@ -94,7 +94,7 @@ func requestToken(req *http.Request, query url.Values) logging.Secret {
 // readOptions reads the datacenter and how a read wants to be answered
 // (catalog.md sections 1.2 and 1.3).
 func (r *request) readOptions(a *API, row *route) error {
-	if row.served == Local {
+	if row.served == Local && row.options&localRead == 0 {
 		return nil
 	}
 	if dc := r.query.Get("dc"); dc != "" && dc != a.Datacenter {

@@ -22,11 +22,18 @@ const (
 // empty is the answer 200 without a body.
 type empty struct{}
 
+// document is an answer that is no JSON.
+type document struct{ contentType, text string }
+
 // succeed answers 200 with v as JSON: compact without a newline, or with four
 // spaces and a newline for ?pretty.
 func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
 	if v == (empty{}) {
 		w.WriteHeader(http.StatusOK)
+		return
+	}
+	if d, ok := v.(document); ok {
+		writeDocument(w, http.StatusOK, d)
 		return
 	}
 	body, err := json.Marshal(v)
@@ -83,9 +90,13 @@ func readHeaders(h http.Header, m endpoint.Meta) {
 
 // writeText answers with plain text.
 func writeText(w http.ResponseWriter, code int, text string) {
+	writeDocument(w, code, document{"text/plain; charset=utf-8", text})
+}
+
+func writeDocument(w http.ResponseWriter, code int, d document) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // where it can be set
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.Header().Set("Content-Type", d.contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(d.text)))
 	w.WriteHeader(code)
-	_, _ = io.WriteString(w, text)
+	_, _ = io.WriteString(w, d.text)
 }

@@ -42,6 +42,7 @@ const (
 	anyNamespace   options = 1 << iota // ns=* is allowed
 	bigBody                            // a body may be as large as a login's
 	noDefaultToken                     // the agent's own token is not used in place of none
+	localRead                          // the agent itself answers, and may be asked to wait for a change
 )
 
 type route struct {
@@ -54,7 +55,7 @@ type route struct {
 }
 
 var routes = slices.Concat(tokenRoutes, policyRoutes, roleRoutes, templateRoutes, authMethodRoutes,
-	bindingRuleRoutes, loginRoutes, aclRoutes, tenancyRoutes, agentRoutes, statusRoutes)
+	bindingRuleRoutes, loginRoutes, aclRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes)
 
 // Routes returns every row of the table, ordered by path and method.
 func Routes() []Route {

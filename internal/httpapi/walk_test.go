@@ -38,6 +38,8 @@ var open = map[string][3]string{
 	"GET /v1/status/leader":           all3("200"),
 	"GET /v1/status/peers":            all3("200"),
 	"GET /v1/catalog/datacenters":     all3("200"),
+	"GET /v1/connect/ca/roots":        all3("200"),
+	"GET /v1/agent/connect/ca/roots":  all3("200"),
 	// filtered to nothing
 	"GET /v1/namespaces": {"200 []", "200 []", "403 ACL not found"},
 }
