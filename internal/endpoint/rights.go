@@ -22,8 +22,8 @@ type rulesKey struct {
 	kind     byte // 'p' policy, 's' service identity, 'n' node identity, 't' templated policy
 	scope    tenancy.Scope
 	name     string // of the policy, its ID
-	variable string // of a templated policy
-	index    uint64 // of a policy, its ModifyIndex
+	variable string // of a templated policy; of a policy, its hash
+	index    uint64 // of a policy, its ModifyIndex; together with the hash, also across restored snapshots
 }
 
 // contentKey is a hash over the rulesKeys of everything that an authorizer is made of.
@@ -82,7 +82,7 @@ func (g *gatherer) policies(links []acl.Link) {
 		var p *acl.Policy
 		if p, g.err = g.tx.LinkedPolicy(nil, g.scope, l.ID); p != nil && (g.all || p.AppliesIn(g.datacenter)) {
 			g.add(source{
-				rulesKey: rulesKey{kind: 'p', scope: p.Scope, name: p.ID, index: p.ModifyIndex},
+				rulesKey: rulesKey{kind: 'p', scope: p.Scope, name: p.ID, variable: string(p.Hash), index: p.ModifyIndex},
 				policy:   func() (acl.Policy, error) { return *p, nil },
 			})
 		}
