@@ -34,7 +34,7 @@ func newServerFiles(dir string) (*serverFiles, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +57,8 @@ data_dir = %q
 ports {
   http = %d
   https = %d
+  server = %d
+  serf_lan = %d
 }
 tls {
   defaults {
@@ -72,7 +74,7 @@ acl {
     initial_management = %q
   }
 }
-`, filepath.Join(dir, "data"), ports[0], ports[1], f.ca, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), f.management)
+`, filepath.Join(dir, "data"), ports[0], ports[1], ports[2], ports[3], f.ca, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), f.management)
 	for name, content := range map[string]string{
 		"base.hcl": config, "ca.pem": string(authority.Cert), "cert.pem": string(pair.Cert), "key.pem": pair.Key.Reveal(),
 	} {
@@ -109,12 +111,17 @@ type server struct {
 
 // startServer starts the built consul and returns once it serves.
 func startServer(f *serverFiles, env []string, configs ...string) (*server, error) {
-	args := []string{"agent", "-config-file", f.config}
+	args := []string{"-config-file", f.config}
 	for _, config := range configs {
 		args = append(args, "-config-file", config)
 	}
+	return startAgent(env, args...)
+}
+
+// startAgent runs the built consul agent and returns once it serves.
+func startAgent(env []string, args ...string) (*server, error) {
 	s := &server{done: make(chan struct{}), more: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(binaries, "consul"), args...)
+	s.cmd = exec.Command(filepath.Join(binaries, "consul"), append([]string{"agent"}, args...)...)
 	s.cmd.Env = append(os.Environ(), env...)
 	pipe, err := s.cmd.StdoutPipe()
 	if err != nil {

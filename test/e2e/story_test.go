@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -55,6 +56,42 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("HTTPS_ADDR", "https://"+s.files.https)
 	ts.Setenv("CA_FILE", s.files.ca)
 	ts.Setenv("CONSUL_HTTP_TOKEN", s.files.management)
+}
+
+// cmdAgent starts consul agent with arguments of the script's own, in place of
+// server: agent ARG...
+func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNegation(ts, neg)
+	srv, err := startAgent(nil, args...)
+	ts.Check(err)
+	storyOf(ts).server = srv
+	ts.Defer(srv.kill)
+}
+
+// cmdFreePorts sets variables to ports that nobody listens on: freeports NAME...
+func cmdFreePorts(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNegation(ts, neg)
+	ports, err := freePorts(len(args))
+	ts.Check(err)
+	for i, name := range args {
+		ts.Setenv(name, strconv.Itoa(ports[i]))
+	}
+}
+
+// cmdCapture sets a variable to what the group of a pattern matches in the
+// last command's output: capture NAME stdout|stderr PATTERN.
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNegation(ts, neg)
+	if len(args) != 3 {
+		ts.Fatalf("usage: capture NAME stdout|stderr PATTERN")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[2])
+	ts.Check(err)
+	found := pattern.FindStringSubmatch(ts.ReadFile(args[1]))
+	if len(found) != 2 {
+		ts.Fatalf("no match for %q with one group", args[2])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 // cmdSignal sends a signal to the server: signal TERM|INT|KILL|HUP [exit-code]. But for HUP it
