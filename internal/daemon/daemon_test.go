@@ -32,7 +32,7 @@ func testConfig(t *testing.T) Config {
 		NodeName: "srv1", Datacenter: "dc1", PrimaryDatacenter: "dc1", Domain: "consul",
 		DataDir: t.TempDir(), Server: true, Bootstrap: true,
 		BindAddr: "127.0.0.1", AdvertiseAddr: "127.0.0.1", ClientAddrs: []string{"127.0.0.1"},
-		Ports: Ports{HTTP: freePort(t), HTTPS: -1, Server: 8300},
+		Ports: Ports{HTTP: freePort(t), HTTPS: -1, Server: freePort(t), SerfLAN: freePort(t)},
 		ACL: ACL{
 			Enabled: true, DefaultPolicy: "deny", DownPolicy: "extend-cache",
 			Tokens: ACLTokens{InitialManagement: management},
@@ -166,7 +166,7 @@ func TestWhatWasWrittenSurvivesARestart(t *testing.T) {
 func TestASecondAgentOnTheSameDataDirectoryIsRefused(t *testing.T) {
 	cfg := testConfig(t)
 	start(t, cfg, nil)
-	cfg.Ports.HTTP = freePort(t)
+	cfg.Ports = Ports{HTTP: freePort(t), HTTPS: -1, Server: freePort(t), SerfLAN: freePort(t)}
 	err := Run(context.Background(), cfg, Options{Log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("Run returned %v", err)

@@ -78,6 +78,8 @@ leave_on_terminate = true
 ports {
   http  = %[2]d
   https = %[3]d
+  server = %[7]d
+  serf_lan = %[8]d
 }
 tls {
   https {
@@ -104,10 +106,18 @@ func (w *world) startServer(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	serverPort, err := tryPort(0)
+	if err != nil {
+		return "", err
+	}
+	serfPort, err := tryPort(0)
+	if err != nil {
+		return "", err
+	}
 	w.http = net.JoinHostPort("127.0.0.1", strconv.Itoa(httpPort))
 	w.https = net.JoinHostPort("127.0.0.1", strconv.Itoa(httpsPort))
 	config := fmt.Sprintf(serverConfig, w.file("data"), httpPort, httpsPort,
-		w.file("server.pem"), w.file("server-key.pem"), w.management.Reveal())
+		w.file("server.pem"), w.file("server-key.pem"), w.management.Reveal(), serverPort, serfPort)
 	if err := os.WriteFile(w.file("server.hcl"), []byte(config), 0o600); err != nil {
 		return "", err
 	}
