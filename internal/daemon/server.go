@@ -112,6 +112,7 @@ func (s *server) api() *httpapi.API {
 		Raft:              s.raft,
 		Store:             s.store,
 		Log:               logging.Named(s.log, "server"),
+		Node:              s.cfg.NodeName,
 		ACLs:              s.cfg.ACL.Enabled,
 		InitialManagement: s.cfg.ACL.Tokens.InitialManagement,
 		MeshCA:            s.cfg.ConnectEnabled || s.cfg.AutoEncrypt.AllowTLS,

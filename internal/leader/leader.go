@@ -39,6 +39,7 @@ type Leader struct {
 	Store Reader
 	Log   *slog.Logger
 	Now   func() time.Time // nil is time.Now
+	Node  string           // this server's name, for the log
 
 	ACLs              bool           // they are enabled
 	InitialManagement logging.Secret // the secret of a token that may do everything; "" is none
@@ -84,6 +85,8 @@ func (l *Leader) term(ctx context.Context) (leads, ok bool) {
 
 // lead runs the tasks of one term, which ends with ctx.
 func (l *Leader) lead(ctx context.Context) {
+	l.Log.Info("cluster leadership acquired")
+	l.Log.Info("New leader elected", "payload", l.Node) // operators search for both lines (agent.md section 7)
 	if l.ACLs {
 		l.retry(ctx, "ACLs could not be initialized", l.initACLs)
 	}
