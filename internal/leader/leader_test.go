@@ -83,7 +83,7 @@ type server struct {
 func newServer(t *testing.T) *server {
 	store := state.New()
 	s := &server{t: t, state: store, log: &lines{}, raft: &fakeRaft{leads: make(chan bool, 1), fsm: fsm.New(store), index: 10}}
-	s.Leader = &Leader{Raft: s.raft, Store: store, ACLs: true, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{
+	s.Leader = &Leader{Raft: s.raft, Store: store, Node: "srv1", ACLs: true, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
 				return slog.Attr{}
@@ -144,13 +144,18 @@ func (s *server) add(life time.Duration, local bool) logging.Secret {
 	return t.SecretID
 }
 
+// elected is what is logged at the beginning of each term.
+const elected = `msg="cluster leadership acquired"
+msg="New leader elected" payload=srv1
+`
+
 func TestACLsAreInitializedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		s.InitialManagement = "not a UUID"
 		s.run()
 		defer s.stop()
-		const want = `msg="initializing acls"
+		const want = elected + `msg="initializing acls"
 msg="Created ACL 'global-management' policy"
 msg="Created ACL 'builtin/global-read-only' policy"
 msg="Bootstrapped ACL token from configuration" description="Initial Management Token"
@@ -178,7 +183,7 @@ msg="Created ACL anonymous token from configuration"
 		before := s.raft.proposed()
 		s.raft.leads <- false
 		s.raft.leads <- true
-		if got := s.take(); got != "msg=\"initializing acls\"\n" || s.raft.proposed() != before {
+		if got := s.take(); got != elected+"msg=\"initializing acls\"\n" || s.raft.proposed() != before {
 			t.Errorf("the second time it logged\n%s and proposed %d commands", got, s.raft.proposed()-before)
 		}
 	})
@@ -204,8 +209,8 @@ func TestNothingIsMadeWithoutACLs(t *testing.T) {
 		s.ACLs = false
 		s.run()
 		defer s.stop()
-		if s.raft.proposed() != 0 || s.take() != "" {
-			t.Errorf("proposed %d commands", s.raft.proposed())
+		if got := s.take(); s.raft.proposed() != 0 || got != elected {
+			t.Errorf("logged\n%s and proposed %d commands", got, s.raft.proposed())
 		}
 	})
 }
