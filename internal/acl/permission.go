@@ -82,6 +82,8 @@ var (
 	ACLWrite      = Permission{Resource: ACL, Access: Write}
 	AgentRead     = Permission{Resource: Agent, Access: Read}
 	AgentWrite    = Permission{Resource: Agent, Access: Write}
+	KeyringRead   = Permission{Resource: Keyring, Access: Read}
+	KeyringWrite  = Permission{Resource: Keyring, Access: Write}
 	NodeRead      = Permission{Resource: Node, Access: Read}
 	NodeWrite     = Permission{Resource: Node, Access: Write}
 	OperatorRead  = Permission{Resource: Operator, Access: Read}
