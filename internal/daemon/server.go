@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -86,8 +85,10 @@ func checkPolicies(c ACL) error {
 
 // api builds the operations and their edge, and the leader's tasks.
 func (s *server) api() *httpapi.API {
+	consistency := &endpoint.Consistency{Raft: s.raft}
 	resolver := &endpoint.Resolver{
 		Store:              s.store,
+		CatchUp:            consistency.CatchUp,
 		Enabled:            s.cfg.ACL.Enabled,
 		DefaultPolicyAllow: s.cfg.ACL.DefaultPolicy == "allow",
 		DownPolicy:         s.cfg.ACL.DownPolicy,
@@ -99,7 +100,7 @@ func (s *server) api() *httpapi.API {
 		Store:       s.store,
 		Raft:        s.raft,
 		Resolver:    resolver,
-		Confirm:     s.confirm,
+		Fresh:       consistency.Fresh,
 		Contact:     s.contact,
 		DefaultWait: s.cfg.DefaultQueryTime,
 		MaxWait:     s.cfg.MaxQueryTime,
@@ -191,12 +192,6 @@ func (s *server) bootstraps(backend *endpoint.Backend) *endpoint.Bootstraps {
 	}
 	b.ResetDone = func() error { return os.Remove(path) }
 	return b
-}
-
-// confirm proves that this server still leads, for consistent reads.
-func (s *server) confirm(ctx context.Context) error {
-	_, err := s.raft.ReadIndex(ctx)
-	return err
 }
 
 // contact says whether there is a leader and how long ago it was heard of.

@@ -43,9 +43,9 @@ type Backend struct {
 	Resolver *Resolver
 	Now      func() time.Time // nil is time.Now
 
-	// Confirm waits until a consistent read may be answered from Store; it
-	// returns errs.Unavailable if there is no leader. nil confirms nothing.
-	Confirm func(ctx context.Context) error
+	// Fresh waits until a read that is not stale may be answered from Store (see
+	// Consistency); it returns errs.Unavailable if that is not to be had. nil is: always.
+	Fresh func(ctx context.Context, r Read) error
 	// Contact says whether there is a leader and how long ago it was heard
 	// of. nil is: yes, now.
 	Contact func() (knownLeader bool, last time.Duration)

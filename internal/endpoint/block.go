@@ -40,21 +40,28 @@ type Meta struct {
 // and returns the index of the answer. ws is nil when nobody waits.
 type query func(who acl.Caller, tx *state.Tx, ws memdb.WatchSet) (index uint64, err error)
 
-// Block answers a read: once, or for a blocking query each time that something
+// Block answers a read, first making sure that the store is as fresh as r asks
+// for: once, or for a blocking query each time that something
 // q watched has changed, until the answer's index is above r.MinIndex or the
 // wait is over; the last answer of q counts then. A caller with a token is
 // looked up again each time, and its end ends the wait: a query never outlives
-// the permission that it started with. It returns q's error, or ctx's.
+// the permission that it started with. It returns q's error, Fresh's, or ctx's.
 func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (Meta, error) {
-	if r.Consistent && b.Confirm != nil {
-		if err := b.Confirm(ctx); err != nil {
+	if b.Fresh != nil && !r.Stale {
+		if err := b.Fresh(ctx, r); err != nil {
 			return Meta{}, err
 		}
 	}
 	if r.MinIndex == 0 {
-		index, err := q(who, b.Store.Read(), nil)
-		return b.meta(index), err
+		tx := b.Store.Read()
+		who, err := b.Resolver.again(tx, nil, who)
+		if err != nil {
+			return Meta{}, err
+		}
+		index, err := q(who, tx, nil)
+		return b.meta(r, index), err
 	}
+	asked := r
 	wait, cancel := context.WithTimeout(ctx, b.wait(r.MaxWait, who))
 	defer cancel()
 	for {
@@ -68,7 +75,7 @@ func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (M
 		}
 		index, err := q(who, tx, ws)
 		if err != nil || index > r.MinIndex {
-			return b.meta(index), err
+			return b.meta(asked, index), err
 		}
 		if ws.WatchCtx(wait) == nil && !closed(abandoned) {
 			continue
@@ -92,9 +99,12 @@ func (b *Backend) wait(asked time.Duration, who acl.Caller) time.Duration {
 	return w
 }
 
-func (b *Backend) meta(index uint64) Meta {
+// meta is the Meta of an answer to r. One that was fresh a moment ago is as
+// good as the leader's own.
+func (b *Backend) meta(r Read, index uint64) Meta {
 	m := Meta{Index: max(index, 1), KnownLeader: true}
-	if b.Contact != nil {
+	fresh := b.Fresh != nil && !r.Stale && r.MinIndex == 0
+	if b.Contact != nil && !fresh {
 		m.KnownLeader, m.LastContact = b.Contact()
 	}
 	return m

@@ -41,12 +41,17 @@ func TestBlockAnswersAtOnce(t *testing.T) {
 		t.Errorf("with an old index: %d runs, %v", *runs, err)
 	}
 	lost := errs.New(errs.Unavailable, "No cluster leader")
-	w.Confirm = func(context.Context) error { return lost }
+	w.Fresh = func(_ context.Context, r Read) error {
+		if r.Consistent {
+			return lost
+		}
+		return nil
+	}
 	if _, err := w.Block(ctx, w.root, Read{Consistent: true}, q); !errors.Is(err, lost) || *runs != 2 {
 		t.Errorf("a consistent read without a leader: %v", err)
 	}
 	meta, err = w.Block(ctx, w.root, Read{}, func(acl.Caller, *state.Tx, memdb.WatchSet) (uint64, error) { return 0, nil })
-	if err != nil || meta.Index != 1 {
+	if err != nil || meta.Index != 1 || !meta.KnownLeader || meta.LastContact != 0 {
 		t.Errorf("index 0 is answered as %d, %v", meta.Index, err)
 	}
 }

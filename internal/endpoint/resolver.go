@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -39,6 +40,11 @@ type Resolver struct {
 	NodeName           string                // of this agent
 	Recovery           func() logging.Secret // this agent's recovery token; nil or "" is none
 
+	// CatchUp returns once Store holds every token that was issued before the
+	// call (see Consistency); errs.Unavailable if it cannot. It is called before a secret is
+	// refused, so that no token that was issued ever is. nil: Store always does.
+	CatchUp func(ctx context.Context) error
+
 	once        sync.Once
 	tokens      *generations[logging.Secret, resolved]
 	authorizers *generations[contentKey, *acl.Authorizer]
@@ -65,8 +71,8 @@ func (r *Resolver) ACLs() (enabled, defaultAllow bool) { return r.Enabled, r.Def
 
 // Resolve returns who presents secret; "" is the anonymous token. It returns
 // acl.ErrNotFound, or an error that wraps it, for a secret that no token has
-// or whose token's life is over.
-func (r *Resolver) Resolve(_ context.Context, secret logging.Secret) (acl.Caller, error) {
+// or whose token's life is over, and errs.Unavailable if this server cannot know.
+func (r *Resolver) Resolve(ctx context.Context, secret logging.Secret) (acl.Caller, error) {
 	if !r.Enabled {
 		return acl.Caller{Authorizer: acl.AllowAll()}, nil
 	}
@@ -78,7 +84,26 @@ func (r *Resolver) Resolve(_ context.Context, secret logging.Secret) (acl.Caller
 			return r.recovery()
 		}
 	}
+	who, err := r.resolve(r.Store.Read(), nil, secret)
+	if r.CatchUp == nil || !errors.Is(err, acl.ErrNotFound) {
+		return who, err
+	}
+	if err := r.CatchUp(ctx); err != nil {
+		return acl.Caller{}, err
+	}
 	return r.resolve(r.Store.Read(), nil, secret)
+}
+
+// seek makes sure that the token with secret is in Store if there is one.
+func (r *Resolver) seek(ctx context.Context, secret logging.Secret) error {
+	if r.CatchUp == nil || secret == "" {
+		return nil
+	}
+	t, err := r.token(r.Store.Read(), nil, secret)
+	if err != nil || t != nil && !t.Expired(r.now()) {
+		return err
+	}
+	return r.CatchUp(ctx)
 }
 
 // again returns the caller as they are in tx, and adds to ws what changes when

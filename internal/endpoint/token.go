@@ -262,6 +262,9 @@ func (e *Tokens) Self(ctx context.Context, secret logging.Secret, r Read) (*acl.
 	if !e.Resolver.Enabled {
 		return nil, Meta{}, acl.ErrDisabled
 	}
+	if err := e.Resolver.seek(ctx, secret); err != nil {
+		return nil, Meta{}, err
+	}
 	var out *acl.Token
 	meta, err := e.Block(ctx, acl.Caller{}, r, func(_ acl.Caller, tx *state.Tx, ws memdb.WatchSet) (uint64, error) {
 		t, err := e.Resolver.token(tx, ws, secret)
