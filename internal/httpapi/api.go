@@ -136,8 +136,12 @@ func cleanPath(r *http.Request) string {
 }
 
 // unknownPath answers for what is no route.
-func (a *API) unknownPath(w http.ResponseWriter, _ *http.Request) {
-	writeText(w, http.StatusNotFound, "Invalid URL path: not a recognized HTTP API endpoint\n")
+func (a *API) unknownPath(w http.ResponseWriter, r *http.Request) {
+	text := "not a recognized HTTP API endpoint"
+	if !strings.HasPrefix(r.URL.Path, "/v1/") {
+		text = "if attempting to use the HTTP API, ensure the path starts with '/v1/'"
+	}
+	writeText(w, http.StatusNotFound, "Invalid URL path: "+text+"\n")
 }
 
 // ui answers for the web UI: this build has none.

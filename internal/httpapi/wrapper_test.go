@@ -67,7 +67,10 @@ func newTestRows(t testing.TB, got *seen, answer func(*request) (any, error), ch
 }
 
 func TestPathsAndMethods(t *testing.T) {
-	const unknown = "Invalid URL path: not a recognized HTTP API endpoint\n"
+	const (
+		unknown = "Invalid URL path: not a recognized HTTP API endpoint\n"
+		outside = "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n"
+	)
 	for _, c := range []struct {
 		name, method, target string
 		code                 int
@@ -75,8 +78,8 @@ func TestPathsAndMethods(t *testing.T) {
 		header               string // "Name: value"
 	}{
 		{"an unknown path", "GET", "/v1/nope", 404, unknown, "Content-Type: text/plain; charset=utf-8"},
-		{"a path outside", "GET", "/admin", 404, unknown, ""},
-		{"a path in other capitals", "GET", "/V1/Things", 404, unknown, ""},
+		{"a path outside", "GET", "/admin", 404, outside, ""},
+		{"a path in other capitals", "GET", "/V1/Things", 404, outside, ""},
 		{"a legacy path", "PUT", "/v1/acl/create", 404, unknown, ""},
 		{"OPTIONS", "OPTIONS", "/v1/thing/x", 200, "", "Allow: OPTIONS,GET,PUT"},
 		{"a wrong method", "POST", "/v1/thing/x", 405, "method POST not allowed", "Allow: OPTIONS,GET,PUT"},
