@@ -96,7 +96,7 @@ func (c *conn) config(env *Env) (*api.Config, error) {
 		return nil, err
 	}
 	config := &api.Config{
-		Address:    or(c.addr, api.HTTPAddrEnvName, "127.0.0.1:8500"),
+		Address:    strings.TrimSuffix(or(c.addr, api.HTTPAddrEnvName, "127.0.0.1:8500"), "/"),
 		Scheme:     "http",
 		Datacenter: c.datacenter,
 		Token:      token,
