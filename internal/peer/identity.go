@@ -19,6 +19,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/lictor/lictor/internal/ca"
 )
 
 // Kind is what a peer may be taken for.
@@ -102,24 +104,11 @@ func nodeName(leaf *x509.Certificate, suffix string) string {
 	return ""
 }
 
-// agentNode returns the node of a certificate made by auto_encrypt, whose one URI is
-// spiffe://<trust domain>[/ap/<partition>]/agent/client/dc/<dc>/id/<node>
-// (spec: mesh.md section 1).
+// agentNode returns the node of a certificate made by auto_encrypt.
 func (m *material) agentNode(leaf *x509.Certificate) (string, bool) {
 	if len(leaf.URIs) != 1 {
 		return "", false
 	}
-	uri := leaf.URIs[0]
-	if uri.Scheme != "spiffe" || uri.RawPath != "" || uri.RawQuery != "" || uri.Fragment != "" {
-		return "", false
-	}
-	path := strings.Split(uri.Path, "/")
-	if len(path) == 9 && path[1] == "ap" && path[2] != "" {
-		path = path[2:]
-	}
-	if len(path) != 7 || path[6] == "" || !strings.EqualFold(path[4], m.datacenter()) {
-		return "", false
-	}
-	fixed := []string{path[1], path[2], path[3], path[5]}
-	return path[6], slices.Equal(fixed, []string{"agent", "client", "dc", "id"})
+	id, err := ca.ParseAgentID(leaf.URIs[0])
+	return id.Node, err == nil && strings.EqualFold(id.Datacenter, m.datacenter())
 }
