@@ -74,6 +74,9 @@ func (q *queue) add(events []Event) {
 	for _, e := range events {
 		i := slices.IndexFunc(*q, func(old Event) bool { return old.Member.Name == e.Member.Name })
 		if i >= 0 {
+			if (*q)[i].Type == Join && e.Type == Update {
+				e.Type = Join // nobody has heard of the member yet
+			}
 			*q = slices.Delete(*q, i, i+1)
 		}
 		*q = append(*q, e)
