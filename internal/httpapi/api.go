@@ -45,11 +45,13 @@ type API struct {
 	Datacenter string
 	NodeName   string
 	Partition  string // of this agent; empty is default
+	Server     bool   // it sees the members of every partition
 	Dev        bool   // answers are pretty-printed without being asked
 	UIEnabled  bool
 	Log        *slog.Logger
 
 	Agent  Agent
+	Gossip Gossip
 	Config Config
 
 	bodyTimeout time.Duration // 0 is the constant of that name

@@ -30,16 +30,17 @@ const (
 // what its query and headers say.
 type request struct {
 	*http.Request
-	query   url.Values
-	token   logging.Secret // as sent, or the agent's own; empty is none
-	caller  acl.Caller     // of routes that need a token
-	scope   tenancy.Scope
-	read    endpoint.Read  // of a GET
-	meta    *endpoint.Meta // set by reads; becomes headers
-	asked   atomic.Bool    // whether somebody asked what the caller may do
-	maxBody int64
-	named   tenancy.Scope // as query and headers say, query first; parts may be empty
-	inQuery tenancy.Scope // as the query alone says
+	query    url.Values
+	token    logging.Secret // as sent, or the agent's own; empty is none
+	caller   acl.Caller     // of routes that need a token
+	scope    tenancy.Scope
+	read     endpoint.Read  // of a GET
+	meta     *endpoint.Meta // set by reads; becomes headers
+	filtered bool           // a list without an index has less in it than there is
+	asked    atomic.Bool    // whether somebody asked what the caller may do
+	maxBody  int64
+	named    tenancy.Scope // as query and headers say, query first; parts may be empty
+	inQuery  tenancy.Scope // as the query alone says
 }
 
 // newRequest reads what the wrapper needs from req and resolves the caller. Its
@@ -139,7 +140,7 @@ func (r *request) setScope(a *API, row *route) error {
 		Namespace: first(r.inQuery.Namespace, r.Header.Get("X-Consul-Namespace")),
 		Partition: first(r.inQuery.Partition, r.Header.Get("X-Consul-Partition")),
 	}
-	if row.served == Local {
+	if row.served == Local && (row.options&anyPartition == 0 || !a.Server) {
 		return a.setLocalScope(r)
 	}
 	parse := tenancy.Parse

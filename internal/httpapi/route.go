@@ -43,6 +43,7 @@ const (
 	bigBody                            // a body may be as large as a login's
 	noDefaultToken                     // the agent's own token is not used in place of none
 	localRead                          // the agent itself answers, and may be asked to wait for a change
+	anyPartition                       // a server answers for any partition, though the route is Local
 )
 
 type route struct {
@@ -55,7 +56,8 @@ type route struct {
 }
 
 var routes = slices.Concat(tokenRoutes, policyRoutes, roleRoutes, templateRoutes, authMethodRoutes,
-	bindingRuleRoutes, loginRoutes, aclRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes)
+	bindingRuleRoutes, loginRoutes, aclRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes,
+	memberRoutes, keyringRoutes, coordinateRoutes)
 
 // Routes returns every row of the table, ordered by path and method.
 func Routes() []Route {
@@ -117,6 +119,8 @@ var missingParts = map[string]string{
 	"namespace":     "Missing namespace name",
 	"partition":     "Missing partition name",
 	"kind":          "Missing token kind",
+	"addr":          "Missing address to join",
+	"node":          "Missing node name",
 }
 
 // rowsHandler answers all methods of one path.

@@ -43,6 +43,8 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
 	answer, err := row.handle(a, r)
 	if r.meta != nil {
 		readHeaders(w.Header(), *r.meta)
+	} else if r.filtered {
+		w.Header().Set("X-Consul-Results-Filtered-By-Acls", "true")
 	}
 	if row.needsDecision() && !r.asked.Load() && tells(answer, err) {
 		answer, err = nil, fmt.Errorf("%w: %s %s", errUndecided, row.method, row.path)
