@@ -103,7 +103,9 @@ func TestAddresses(t *testing.T) {
 	}{
 		{"host and port", []string{"-http-addr", host}, nil, ""},
 		{"http", []string{"--http-addr=http://" + host}, nil, ""},
+		{"a slash at the end", []string{"-http-addr", "http://" + host + "/"}, nil, ""},
 		{"a prefix", []string{"-http-addr", "http://" + host + "/prefix"}, nil, ""},
+		{"a prefix with a slash at the end", []string{"-http-addr", "http://" + host + "/prefix/"}, nil, ""},
 		{"a socket", []string{"-http-addr", "unix://" + socket}, nil, ""},
 		{"https with the CA", []string{"-http-addr", "https://" + secureHost, "-ca-file", ca}, nil, ""},
 		{"https from the environment", nil, map[string]string{"CONSUL_HTTP_ADDR": secureHost, "CONSUL_HTTP_SSL": "true", "CONSUL_CACERT": ca}, ""},
