@@ -26,6 +26,7 @@ var kinds = map[uint64]Command{
 	15: PartitionSet{},
 	16: NamespaceSet{},
 	17: CARootSet{},
+	18: AutopilotSet{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

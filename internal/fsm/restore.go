@@ -29,6 +29,11 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 }
 
 func readSnapshot(r io.Reader, into *state.Restore) error {
+	return eachRow(r, func(_ *recordReader, row any) error { return into.Put(row) })
+}
+
+// eachRow calls do with each row of a snapshot, and then verifies that it was the whole snapshot.
+func eachRow(r io.Reader, do func(in *recordReader, row any) error) error {
 	in := &recordReader{r: bufio.NewReaderSize(r, 64<<10), sum: sha256.New()}
 	if err := in.header(); err != nil {
 		return err
@@ -41,7 +46,7 @@ func readSnapshot(r io.Reader, into *state.Restore) error {
 		if row == nil {
 			return in.trailer(count)
 		}
-		if err := into.Put(row); err != nil {
+		if err := do(in, row); err != nil {
 			return err
 		}
 	}
@@ -52,6 +57,7 @@ type recordReader struct {
 	r    *bufio.Reader
 	sum  hash.Hash
 	body bytes.Buffer // of the last record
+	kind uint64       // of the last record
 }
 
 // ReadByte implements io.ByteReader.
@@ -106,6 +112,7 @@ func (in *recordReader) record() (any, error) {
 	if kind == endKind {
 		return nil, nil
 	}
+	in.kind = kind
 	row, err := newRow(kind)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
+	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
@@ -132,6 +133,10 @@ func samples() []sample {
 		{17, CARootSet{Root: ca.Root{
 			ID: "aa:bb", Name: "a root", TrustDomain: "u.consul", RootCert: "-----BEGIN", PrivateKey: "key", Active: true, Created: sampleTime,
 		}}, true},
+		{18, AutopilotSet{Config: autopilot.Config{
+			CleanupDeadServers: true, LastContactThreshold: time.Second, MaxTrailingLogs: 500, MinQuorum: 3,
+			ServerStabilizationTime: time.Minute, RedundancyZoneTag: "zone", DisableUpgradeMigration: true, UpgradeVersionTag: "build",
+		}, Compare: true}, true},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
+	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -41,6 +42,7 @@ var recordKinds = []struct {
 	{6, state.TableBindingRules, func() any { return new(authmethod.BindingRule) }},
 	{7, state.TableTokens, func() any { return new(acl.Token) }},
 	{10, state.TableCARoots, func() any { return new(ca.Root) }},
+	{11, state.TableAutopilot, func() any { return new(autopilot.Config) }},
 }
 
 const (

@@ -20,12 +20,13 @@ const (
 	TablePartitions
 	TableNamespaces
 	TableCARoots
+	TableAutopilot
 	numTables
 )
 
 var tableNames = [numTables]string{
 	"tokens", "policies", "roles", "auth-methods", "binding-rules", "partitions", "namespaces",
-	"ca-roots",
+	"ca-roots", "autopilot",
 }
 
 // String returns the table's name in snapshots.

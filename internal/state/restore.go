@@ -8,6 +8,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
+	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/store"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -48,6 +49,8 @@ func (tx *Tx) Rows(t TableName) (iter.Seq[any], error) {
 		return allRows(tx, namespaces)
 	case TableCARoots:
 		return allRows(tx, caRoots)
+	case TableAutopilot:
+		return allRows(tx, autopilotConfig)
 	}
 	return nil, fmt.Errorf("no such table: %s", t)
 }
@@ -80,6 +83,7 @@ type Restore struct {
 	partitions   *store.Loader[tenancy.Partition]
 	namespaces   *store.Loader[tenancy.Namespace]
 	caRoots      *store.Loader[ca.Root]
+	autopilot    *store.Loader[autopilot.Config]
 }
 
 // Restore begins to replace the store's content. Nothing is seen of it before Commit.
@@ -90,6 +94,7 @@ func (s *Store) Restore() *Restore {
 		tokens: tokens.rows.Load(), policies: policies.rows.Load(), roles: roles.rows.Load(),
 		authMethods: authMethods.rows.Load(), bindingRules: bindingRules.rows.Load(),
 		partitions: partitions.rows.Load(), namespaces: namespaces.rows.Load(), caRoots: caRoots.rows.Load(),
+		autopilot: autopilotConfig.rows.Load(),
 	}
 }
 
@@ -117,6 +122,8 @@ func (r *Restore) Put(row any) error {
 		return r.namespaces.Add(db, row)
 	case *ca.Root:
 		return r.caRoots.Add(db, row)
+	case *autopilot.Config:
+		return r.autopilot.Add(db, row)
 	case *Meta:
 		return r.putMeta(row)
 	}
@@ -135,7 +142,7 @@ func (r *Restore) putMeta(in *Meta) error {
 // old content stays, and Abort has to follow.
 func (r *Restore) Commit() error {
 	for _, l := range []interface{ Finish(*memdb.Txn) error }{
-		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots,
+		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots, r.autopilot,
 	} {
 		if err := l.Finish(r.tx.db); err != nil {
 			return err
