@@ -115,13 +115,14 @@ func startServer(f *serverFiles, env []string, configs ...string) (*server, erro
 	for _, config := range configs {
 		args = append(args, "-config-file", config)
 	}
-	return startAgent(env, args...)
+	return startAgent(f.dir, env, args...)
 }
 
-// startAgent runs the built consul agent and returns once it serves.
-func startAgent(env []string, args ...string) (*server, error) {
+// startAgent runs the built consul agent in dir and returns once it serves.
+func startAgent(dir string, env []string, args ...string) (*server, error) {
 	s := &server{done: make(chan struct{}), more: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(binaries, "consul"), append([]string{"agent"}, args...)...)
+	s.cmd.Dir = dir
 	s.cmd.Env = append(os.Environ(), env...)
 	pipe, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -156,6 +157,13 @@ func (s *server) print(line string) {
 	s.more = make(chan struct{})
 }
 
+// log returns what the server has printed.
+func (s *server) log() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.printed.String()
+}
+
 // waitFor waits until the server has printed a text.
 func (s *server) waitFor(text string) error {
 	deadline := time.After(patience)
@@ -168,10 +176,7 @@ func (s *server) waitFor(text string) error {
 		}
 		select {
 		case <-s.done:
-			s.mu.Lock()
-			printed = s.printed.String()
-			s.mu.Unlock()
-			if strings.Contains(printed, text) {
+			if printed = s.log(); strings.Contains(printed, text) {
 				return nil
 			}
 			return fmt.Errorf("the server ended and did not print %q:\n%s", text, printed)

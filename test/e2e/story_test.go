@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -14,9 +13,10 @@ import (
 
 // story is what one script has started.
 type story struct {
-	aws    *localAWS
-	server *server
-	files  *serverFiles
+	aws     *localAWS
+	server  *server
+	files   *serverFiles
+	secrets []string // what no output may hold
 }
 
 type storyKey struct{}
@@ -62,7 +62,7 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 // server: agent ARG...
 func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNegation(ts, neg)
-	srv, err := startAgent(nil, args...)
+	srv, err := startAgent(ts.MkAbs("."), nil, args...)
 	ts.Check(err)
 	storyOf(ts).server = srv
 	ts.Defer(srv.kill)
@@ -126,21 +126,12 @@ func cmdLoginTokens(ts *testscript.TestScript, neg bool, args []string) {
 
 // loginTokens returns the secrets of the stored tokens that a login made, by accessor.
 func (f *serverFiles) loginTokens() (map[string]string, error) {
-	req, err := http.NewRequest(http.MethodGet, "http://"+f.http+"/v1/acl/tokens?ns=*", nil)
+	body, err := f.get("/v1/acl/tokens?ns=*")
 	if err != nil {
 		return nil, err
-	}
-	req.Header.Set("X-Consul-Token", f.management)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("list tokens: %s", resp.Status)
 	}
 	var rows []struct{ AccessorID, SecretID, AuthMethod string }
-	if err := json.NewDecoder(resp.Body).Decode(&rows); err != nil {
+	if err := json.Unmarshal(body, &rows); err != nil {
 		return nil, err
 	}
 	found := map[string]string{}
@@ -167,6 +158,7 @@ func cmdTask(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNegation(ts, neg)
 	task, err := storyOf(ts).aws.startTask(args[0])
 	ts.Check(err)
+	ts.Check(storyOf(ts).hideCredentials(task.CredentialsURI))
 	ts.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", task.CredentialsURI)
 	ts.Setenv("ECS_CONTAINER_METADATA_URI_V4", task.MetadataURI)
 	ts.Setenv("TASK_ID", task.ID)
