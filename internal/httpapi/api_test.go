@@ -134,6 +134,7 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		NodeName:     "n1",
 		UIEnabled:    true,
 		Log:          slog.New(slog.NewTextHandler(w.log, nil)),
+		Gossip:       &fakeGossip{},
 		Agent: Agent{
 			Tokens:  NewAgentTokens(nil, nil),
 			Version: Version{HumanVersion: "1.2.3"},

@@ -23,6 +23,8 @@ var parts = strings.NewReplacer(
 	"{namespace}", "nobody",
 	"{partition}", "nobody",
 	"{kind}", "nobody",
+	"{addr}", "127.0.0.1",
+	"{node}", "nobody",
 )
 
 // open are the answers of the routes that need no permission, by who asks: no
@@ -41,7 +43,11 @@ var open = map[string][3]string{
 	"GET /v1/connect/ca/roots":        all3("200"),
 	"GET /v1/agent/connect/ca/roots":  all3("200"),
 	// filtered to nothing
-	"GET /v1/namespaces": {"200 []", "200 []", "403 ACL not found"},
+	"GET /v1/namespaces":             {"200 []", "200 []", "403 ACL not found"},
+	"GET /v1/agent/members":          {"200 []", "200 []", "403 ACL not found"},
+	"GET /v1/coordinate/nodes":       {"200 []", "200 []", "403 ACL not found"},
+	"GET /v1/coordinate/node/{node}": {"404 ", "404 ", "403 ACL not found"},
+	"GET /v1/coordinate/datacenters": all3("200"),
 }
 
 func all3(answer string) [3]string { return [3]string{answer, answer, answer} }
