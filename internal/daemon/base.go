@@ -5,8 +5,10 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/peer"
 )
 
 // base is what servers and client agents have in common.
@@ -16,6 +18,10 @@ type base struct {
 	opts    Options
 	log     *slog.Logger
 	nodeID  string
+
+	tls    *peer.TLS    // of the server port, and of those that dial one
+	peers  *peer.Client // requests to server ports
+	gossip *gossip.Gossip
 
 	tokens    *httpapi.AgentTokens
 	https     certificates
@@ -30,6 +36,8 @@ type role interface {
 	tasks() []task
 	// ready is closed when requests can be answered.
 	ready() <-chan struct{}
+	// leaveCluster tells the others that this agent goes for good.
+	leaveCluster() error
 	// close releases what the role has opened, after all tasks have ended.
 	close() error
 }
@@ -44,6 +52,14 @@ func newBase(cfg Config, opts Options) (*base, error) {
 	if b.tokens, err = agentTokens(cfg); err != nil {
 		return nil, err
 	}
+	rpc, err := rpcTLS(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if b.tls, err = peer.NewTLS(rpc); err != nil {
+		return nil, err
+	}
+	b.peers = peer.NewClient(b.tls)
 	return b, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/lictor/lictor/internal/logging"
 )
 
 const (
@@ -31,7 +33,7 @@ func (b *base) run(ctx context.Context, r role) error {
 	}
 	failed := runAll(life, tasks)
 	go b.announce(life, r.ready())
-	err := b.wait(ctx, failed)
+	err := b.wait(ctx, failed, r)
 	b.log.Info("Requesting shutdown")
 	end()
 	b.drain()
@@ -78,7 +80,7 @@ func (b *base) announce(ctx context.Context, ready <-chan struct{}) {
 
 // wait returns when the agent has to end: nil after a graceful leave or the
 // end of ctx.
-func (b *base) wait(ctx context.Context, failed <-chan error) error {
+func (b *base) wait(ctx context.Context, failed <-chan error, r role) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -86,16 +88,16 @@ func (b *base) wait(ctx context.Context, failed <-chan error) error {
 		case err := <-failed:
 			return err
 		case <-b.leave:
-			return b.leaveGracefully()
+			return b.leaveGracefully(r)
 		case sig := <-b.opts.Signals:
 			b.log.Info("Caught", slog.String("signal", signalName(sig)))
 			switch {
 			case sig == syscall.SIGHUP:
 				if err := b.reload(); err != nil {
-					b.log.Error("Reload config failed", slog.Any("error", err))
+					b.log.Error("Reload config failed", slog.Any(logging.Err, err))
 				}
 			case b.leavesOn(sig):
-				return b.leaveGracefully()
+				return b.leaveGracefully(r)
 			default:
 				b.log.Info("Graceful shutdown disabled. Exiting")
 				return ErrStopped
@@ -113,17 +115,21 @@ func (b *base) leavesOn(sig os.Signal) bool {
 	return cfg.LeaveOnTerminate
 }
 
-// leaveGracefully answers what was asked before it returns. A second signal
-// cuts that short.
-func (b *base) leaveGracefully() error {
+// leaveGracefully tells the cluster and answers what was asked before it
+// returns. A second signal cuts that short.
+func (b *base) leaveGracefully(r role) error {
 	b.log.Info("Gracefully shutting down agent...")
-	drained := make(chan struct{})
+	left := make(chan error, 1)
 	go func() {
+		err := r.leaveCluster()
 		b.drain()
-		close(drained)
+		left <- err
 	}()
 	select {
-	case <-drained:
+	case err := <-left:
+		if err != nil {
+			b.log.Error("failed to leave the cluster", logging.Err, err)
+		}
 		b.log.Info("Graceful exit completed")
 		return nil
 	case sig := <-b.opts.Signals:

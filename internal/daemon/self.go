@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"net"
 	"runtime"
 	"strconv"
 
@@ -10,13 +9,9 @@ import (
 	"github.com/lictor/lictor/internal/version"
 )
 
-// memberAlive is the status of a member that answers (spec: agent.md section 8).
-const memberAlive = 1
-
 // self is what /v1/agent/self answers.
 func (s *server) self() httpapi.Self {
 	cfg := s.current.Load()
-	addr := net.ParseIP(cfg.AdvertiseAddr).String()
 	return httpapi.Self{
 		Config: httpapi.SelfConfig{
 			Datacenter:        cfg.Datacenter,
@@ -28,26 +23,10 @@ func (s *server) self() httpapi.Self {
 			BuildDate:         version.BuildDate,
 		},
 		DebugConfig: debugConfig(cfg),
-		Member: httpapi.Member{
-			Name: s.cfg.NodeName, Addr: addr, Port: uint16(max(0, s.cfg.Ports.SerfLAN)), Status: memberAlive,
-			Tags: map[string]string{
-				"acls": boolTag(cfg.ACL.Enabled), "bootstrap": boolTag(s.cfg.Bootstrap), "build": version.Consul + ":",
-				"dc": cfg.Datacenter, "id": s.nodeID, "port": strconv.Itoa(s.cfg.Ports.Server), "raft_vsn": "3",
-				"role": "consul", "segment": "", "vsn": "2", "vsn_max": "3", "vsn_min": "2",
-			},
-			ProtocolMin: 1, ProtocolMax: 5, ProtocolCur: 2,
-			DelegateMin: 2, DelegateMax: 5, DelegateCur: 4,
-		},
-		Stats: s.stats(cfg),
-		Meta:  map[string]string{"consul-network-segment": "", "consul-version": version.Consul},
+		Member:      httpapi.AgentMember(s.gossip.Self()),
+		Stats:       s.stats(cfg),
+		Meta:        map[string]string{"consul-network-segment": "", "consul-version": version.Consul},
 	}
-}
-
-func boolTag(b bool) string {
-	if b {
-		return "1"
-	}
-	return "0"
 }
 
 // stats are the sections that consul info prints.
@@ -64,7 +43,8 @@ func (s *server) stats(cfg *Config) map[string]map[string]string {
 			"acl": acl, "server": "true", "bootstrap": strconv.FormatBool(s.cfg.Bootstrap),
 			"known_datacenters": "1", "leader": strconv.FormatBool(s.raft.IsLeader()), "leader_addr": leader,
 		},
-		"raft": s.raft.Stats(),
+		"raft":     s.raft.Stats(),
+		"serf_lan": s.gossip.Stats(),
 		"runtime": {
 			"arch": runtime.GOARCH, "os": runtime.GOOS, "version": runtime.Version(),
 			"cpu_count":  strconv.Itoa(runtime.NumCPU()),

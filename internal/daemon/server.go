@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/leader"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/peer"
 	"github.com/lictor/lictor/internal/raftnode"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/version"
@@ -29,6 +31,7 @@ type server struct {
 	*base
 	store  *state.Store
 	raft   *raftnode.Node
+	port   *peer.Listener
 	leader *leader.Leader
 	began  chan struct{} // closed when a leader's first objects are in place
 }
@@ -47,24 +50,42 @@ func newServer(cfg Config, opts Options) (_ *server, err error) {
 		return nil, err
 	}
 	s := &server{base: b, store: state.New(), began: make(chan struct{})}
+	if err := s.open(); err != nil {
+		s.drain()
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// open opens the server port, the log, gossip and the API's listeners, in the
+// order in which each needs those before it.
+func (s *server) open() error {
+	cfg := s.cfg
+	var err error
+	s.port, err = peer.Listen(net.JoinHostPort(cfg.BindAddr, strconv.Itoa(cfg.Ports.Server)), s.tls, s.log)
+	if err != nil {
+		return fmt.Errorf("server port: %w", err)
+	}
+	advertise := &net.TCPAddr{IP: net.ParseIP(cfg.AdvertiseAddr), Port: cfg.Ports.Server}
+	log := logging.Named(s.log, "server")
 	s.raft, err = raftnode.Open(raftnode.Config{
 		ID:                s.nodeID,
-		Addr:              net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(cfg.Ports.Server)),
+		Addr:              advertise.String(),
 		DataDir:           cfg.DataDir,
-		Logger:            logging.Named(s.log, "server"),
+		Logger:            log,
 		Bootstrap:         cfg.Bootstrap || cfg.BootstrapExpect == 1 || cfg.Dev,
+		Transport:         raftnode.Network(s.port.Raft(advertise), log),
 		SnapshotThreshold: cfg.SnapshotThreshold,
 		SnapshotInterval:  cfg.SnapshotInterval,
 		TrailingLogs:      cfg.TrailingLogs,
 	}, fsm.New(s.store))
 	if err != nil {
-		return nil, fmt.Errorf("Failed to start Consul server: %w", err)
+		return fmt.Errorf("Failed to start Consul server: %w", err)
 	}
-	if err := s.openListeners(s.api().Handler()); err != nil {
-		s.drain()
-		return nil, errors.Join(err, s.raft.Close())
+	if err := s.openGossip(); err != nil {
+		return err
 	}
-	return s, nil
+	return s.openListeners(s.api().Handler())
 }
 
 // checkPolicies refuses a policy for the absence of a rule or of a server
@@ -139,7 +160,9 @@ func (s *server) api() *httpapi.API {
 		Dev:          s.cfg.Dev,
 		UIEnabled:    s.cfg.UIEnabled,
 		Log:          logging.Named(s.log, "http"),
+		Server:       true,
 		Agent:        s.agent(),
+		Gossip:       s.gossip,
 		Config:       s.httpConfig(),
 	}
 }
@@ -208,8 +231,40 @@ func (s *server) httpConfig() httpapi.Config {
 	return c
 }
 
-func (s *server) tasks() []task { return []task{{"leader", s.leader.Run}} }
+func (s *server) tasks() []task {
+	return []task{
+		{"leader", s.leader.Run},
+		{"gossip", s.gossip.Run},
+		{"join", s.join},
+	}
+}
 
 func (s *server) ready() <-chan struct{} { return s.began }
 
-func (s *server) close() error { return s.raft.Close() }
+// leaveCluster hands leadership on before it says good-bye; the next leader then
+// takes this server out of those that replicate.
+func (s *server) leaveCluster() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var err error
+	if s.raft.IsLeader() && len(s.raft.Peers()) > 1 {
+		err = s.raft.TransferLeadership(ctx, "")
+	}
+	return errors.Join(err, s.gossip.Leave())
+}
+
+// close closes what open has opened; where open failed, the rest is nil.
+func (s *server) close() error {
+	var err error
+	if s.gossip != nil {
+		err = s.gossip.Close()
+	}
+	if s.raft != nil {
+		err = errors.Join(err, s.raft.Close())
+	}
+	if s.port != nil {
+		err = errors.Join(err, s.port.Close())
+	}
+	s.peers.Close()
+	return err
+}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/peer"
 )
 
 // certificates hold a listener's key pair and trusted roots, replaced as a
@@ -45,17 +47,12 @@ func serverTLS(c TLSListener) (*tls.Config, error) {
 	}
 	cfg := &tls.Config{
 		Certificates: []tls.Certificate{pair},
-		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"h2", "http/1.1"},
 	}
-	if c.MinVersion != "" {
-		version, known := tlsVersions[c.MinVersion]
-		if !known {
-			return nil, fmt.Errorf("tls_min_version: unknown version %q, want TLSv1_0 to TLSv1_3", c.MinVersion)
-		}
-		cfg.MinVersion = version
+	if cfg.MinVersion, err = peer.MinVersion(c.MinVersion); err != nil {
+		return nil, err
 	}
-	if cfg.CipherSuites, err = cipherSuites(c.CipherSuites); err != nil {
+	if cfg.CipherSuites, err = peer.CipherSuites(c.CipherSuites); err != nil {
 		return nil, err
 	}
 	if !c.VerifyIncoming {
@@ -68,39 +65,32 @@ func serverTLS(c TLSListener) (*tls.Config, error) {
 	return cfg, nil
 }
 
-var tlsVersions = map[string]uint16{
-	"TLSv1_0": tls.VersionTLS10, "TLSv1_1": tls.VersionTLS11, "TLSv1_2": tls.VersionTLS12, "TLSv1_3": tls.VersionTLS13,
-}
-
-func cipherSuites(names []string) ([]uint16, error) {
-	var ids []uint16
-	for _, name := range names {
-		suites := slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites())
-		i := slices.IndexFunc(suites, func(s *tls.CipherSuite) bool { return s.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("tls_cipher_suites: unsupported cipher %q", name)
-		}
-		ids = append(ids, suites[i].ID)
-	}
-	return ids, nil
-}
-
-// loadRoots reads ca_file and the .pem, .crt and .cer files of ca_path.
-func loadRoots(c TLSListener) (*x509.CertPool, error) {
+// caFiles returns ca_file and the .pem, .crt and .cer files of ca_path.
+func caFiles(c TLSListener) ([]string, error) {
 	var files []string
 	if c.CAFile != "" {
 		files = append(files, c.CAFile)
 	}
-	if c.CAPath != "" {
-		entries, err := os.ReadDir(c.CAPath)
-		if err != nil {
-			return nil, fmt.Errorf("Error loading from %s: %w", c.CAPath, err)
+	if c.CAPath == "" {
+		return files, nil
+	}
+	entries, err := os.ReadDir(c.CAPath)
+	if err != nil {
+		return nil, fmt.Errorf("Error loading from %s: %w", c.CAPath, err)
+	}
+	for _, entry := range entries {
+		if ext := strings.ToLower(filepath.Ext(entry.Name())); ext == ".pem" || ext == ".crt" || ext == ".cer" {
+			files = append(files, filepath.Join(c.CAPath, entry.Name()))
 		}
-		for _, entry := range entries {
-			if ext := strings.ToLower(filepath.Ext(entry.Name())); ext == ".pem" || ext == ".crt" || ext == ".cer" {
-				files = append(files, filepath.Join(c.CAPath, entry.Name()))
-			}
-		}
+	}
+	return files, nil
+}
+
+// loadRoots reads the CAs that a listener trusts.
+func loadRoots(c TLSListener) (*x509.CertPool, error) {
+	files, err := caFiles(c)
+	if err != nil {
+		return nil, err
 	}
 	if len(files) == 0 {
 		return nil, fmt.Errorf("VerifyIncoming set but no CA certificates were provided")
@@ -116,4 +106,36 @@ func loadRoots(c TLSListener) (*x509.CertPool, error) {
 		}
 	}
 	return roots, nil
+}
+
+// rpcTLS reads the files of tls.internal_rpc.
+func rpcTLS(c Config) (peer.TLSConfig, error) {
+	rpc := c.TLS.InternalRPC
+	cfg := peer.TLSConfig{
+		VerifyIncoming: rpc.VerifyIncoming, VerifyOutgoing: rpc.VerifyOutgoing, VerifyServerHostname: rpc.VerifyServerHostname,
+		Datacenter: c.Datacenter, Domain: c.Domain, MinVersion: rpc.MinVersion, CipherSuites: rpc.CipherSuites,
+	}
+	files, err := caFiles(rpc)
+	if err != nil {
+		return cfg, err
+	}
+	for _, file := range files {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return cfg, fmt.Errorf("Error loading from %s: %w", file, err)
+		}
+		cfg.CAs = append(cfg.CAs, pem)
+	}
+	if rpc.CertFile == "" && rpc.KeyFile == "" {
+		return cfg, nil
+	}
+	if cfg.Cert, err = os.ReadFile(rpc.CertFile); err != nil {
+		return cfg, fmt.Errorf("cert_file: %w", err)
+	}
+	key, err := os.ReadFile(rpc.KeyFile)
+	cfg.Key = logging.Secret(key)
+	if err != nil {
+		return cfg, fmt.Errorf("key_file: %w", err)
+	}
+	return cfg, nil
 }
