@@ -30,6 +30,9 @@ const (
 	maxSums  = 1 << 10
 )
 
+// maxIndex leaves room: a cluster goes on from the index of what it restores.
+const maxIndex = 1 << 60
+
 // version is the only version of meta.json that is written and read.
 const version = raft.SnapshotVersion(1)
 
@@ -40,6 +43,8 @@ func checkMeta(m *raft.SnapshotMeta) error {
 		return fmt.Errorf("unsupported snapshot version %d", m.Version)
 	case m.Size < 0 || m.Size > maxState:
 		return fmt.Errorf("a state of %d bytes, at most %d", m.Size, int64(maxState))
+	case m.Index > maxIndex:
+		return fmt.Errorf("index %d is beyond what a cluster can reach", m.Index)
 	}
 	return nil
 }

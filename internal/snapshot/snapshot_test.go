@@ -196,6 +196,7 @@ func TestWhatIsNoArchiveIsRefused(t *testing.T) {
 		{"another version", whole(about(func(m *raft.SnapshotMeta) { m.Version = 2 })), "unsupported snapshot version 2"},
 		{"another size", whole(about(func(m *raft.SnapshotMeta) { m.Size-- })), "state.bin has 700 bytes, meta.json says 699"},
 		{"a huge size", whole(about(func(m *raft.SnapshotMeta) { m.Size = maxState + 1 })), "a state of 8589934592 bytes"},
+		{"an index that leaves no room", whole(about(func(m *raft.SnapshotMeta) { m.Index = 1<<64 - 1 })), "index 18446744073709551615 is beyond"},
 		{"other sums", pack(t, file{name: metaFile, data: same}, content, summed(same+" ")), "the files are not those that SHA256SUMS says"},
 		{"another state", pack(t, file{name: metaFile, data: same}, file{name: stateFile, data: strings.ToUpper(string(state))}, summed(same)),
 			"the files are not those that SHA256SUMS says"},
