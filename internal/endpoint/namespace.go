@@ -231,6 +231,9 @@ func (b *Backend) addManagementPolicy(ctx context.Context, s tenancy.Scope) erro
 		Scope:       s,
 	}
 	p.SetHash()
-	_, err := b.Raft.Propose(ctx, fsm.PolicySet{Policy: p})
-	return err
+	if _, err := b.Raft.Propose(ctx, fsm.PolicySet{Policy: p}); err != nil {
+		// Not the error itself, which may say that nothing was changed.
+		return errs.Errorf(errs.KindOf(err), "the namespace exists, but without its management policy: %v", err)
+	}
+	return nil
 }

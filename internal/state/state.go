@@ -15,7 +15,8 @@ import (
 // Store is the replicated state of one server. Reads are safe for concurrent
 // use, with each other and with the one writer.
 type Store struct {
-	content atomic.Pointer[content]
+	content  atomic.Pointer[content]
+	observer atomic.Pointer[Observer]
 }
 
 // content is what a restored snapshot replaces as a whole.
@@ -91,8 +92,11 @@ func (s *Store) Apply(index uint64, steps []func(*Tx) error) []error {
 	results := make([]error, len(steps))
 	for {
 		tx := s.Write(index)
+		if s.observer.Load() != nil {
+			tx.db.TrackChanges()
+		}
 		if tx.run(steps, results) {
-			tx.Commit()
+			s.commit(tx)
 			return results
 		}
 		tx.Abort()

@@ -1,0 +1,76 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/state"
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// remoteTables are what a ResolveAnswer is made from.
+var remoteTables = append([]state.TableName{state.TableTokens}, rightsTables...)
+
+// Describe answers a client agent that asks who presents a secret. Errors are
+// those of Resolve. The anonymous token, while there is none, has no grants.
+func (r *Resolver) Describe(ctx context.Context, req ResolveRequest) (*ResolveAnswer, error) {
+	if !r.Enabled {
+		return nil, acl.ErrDisabled
+	}
+	secret := req.Secret
+	if secret == "" {
+		secret = acl.AnonymousSecret
+	}
+	answer, err := r.describe(secret)
+	if err != nil || answer != nil {
+		return answer, err
+	}
+	if err := r.seek(ctx, secret); err != nil {
+		return nil, err
+	}
+	if answer, err = r.describe(secret); err != nil || answer != nil {
+		return answer, err
+	}
+	tx := r.Store.Read()
+	who, err := r.unknown(tx, secret)
+	if err != nil {
+		return nil, err
+	}
+	return &ResolveAnswer{AccessorID: who.AccessorID, Scope: tenancy.Default, Index: tx.LastIndex(remoteTables...)}, nil
+}
+
+// describe answers from Store as it is; nil if there is no such token.
+func (r *Resolver) describe(secret logging.Secret) (*ResolveAnswer, error) {
+	tx := r.Store.Read()
+	t, err := r.token(tx, nil, secret)
+	if err != nil || t == nil || t.Expired(r.now()) {
+		return nil, err
+	}
+	all, err := r.gather(tx, t, true)
+	if err != nil {
+		return nil, err
+	}
+	answer := &ResolveAnswer{
+		AccessorID: t.AccessorID, Scope: t.Scope, ExpirationTime: t.ExpirationTime,
+		Index: tx.LastIndex(remoteTables...),
+	}
+	if answer.Grants, err = resolvedGrants(all.own); err != nil {
+		return nil, err
+	}
+	answer.DefaultGrants, err = resolvedGrants(all.defaults)
+	return answer, err
+}
+
+func resolvedGrants(sources []source) ([]ResolvedGrant, error) {
+	grants := make([]ResolvedGrant, 0, len(sources))
+	for _, s := range sources {
+		p, err := s.policy()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %v", s.name, err)
+		}
+		grants = append(grants, ResolvedGrant{PolicyID: p.ID, Rules: p.Rules, Scope: s.scope})
+	}
+	return grants, nil
+}
