@@ -445,7 +445,7 @@ func TestBadServersOverTheWire(t *testing.T) {
 		{"a huge answer", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/xml")
 			_, _ = io.WriteString(w, stsReply+strings.Repeat(" ", maxAnswer))
-		}, "response body is invalid"},
+		}, "response body is invalid: longer than 65536 bytes"},
 		{"an answer that stops", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/xml")
 			w.Header().Set("Content-Length", "9999")

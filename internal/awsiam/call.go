@@ -82,7 +82,7 @@ func (c caller) once(ctx context.Context, r *signedRequest, to service) (body []
 		return nil, ctx.Err() == nil, errs.Errorf(errs.Unavailable, "error making request: %w", err)
 	}
 	if len(body) > maxAnswer {
-		return nil, false, errs.New(errs.Unavailable, "response body is invalid")
+		return nil, false, errs.Errorf(errs.Unavailable, "response body is invalid: longer than %d bytes", maxAnswer)
 	}
 	return judge(resp, body, r.header["X-Amz-Security-Token"])
 }
