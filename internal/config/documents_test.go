@@ -112,3 +112,21 @@ func TestAuditAsJSON(t *testing.T) {
 		t.Errorf("got %+v", c.Audit.Sinks)
 	}
 }
+
+// TestTheServersOfThePublishedClientsTests reads every key that the test
+// package of the published client writes for the servers it starts.
+func TestTheServersOfThePublishedClientsTests(t *testing.T) {
+	c, _ := load(t, "-config-file", "testdata/client-test-server.json")
+	for name, pair := range map[string][2]any{
+		"node_id":            {c.NodeID, "0d5e7b1c-3f6a-4f0e-9a52-6f7a8b9c0d1e"},
+		"bootstrap":          {c.Bootstrap, true},
+		"initial management": {c.ACL.Tokens.InitialManagement.Reveal(), "root"},
+		"agent recovery":     {c.ACL.Tokens.AgentRecovery.Reveal(), "towel"},
+		"ports":              {c.Ports, daemon.Ports{DNS: 21001, HTTP: 21002, HTTPS: 21003, SerfLAN: 21004, SerfWAN: 21005, Server: 21006, GRPC: 21007, GRPCTLS: 21008}},
+		"skip leave":         {c.SkipLeaveOnInt, true},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s is %v, want %v", name, pair[0], pair[1])
+		}
+	}
+}

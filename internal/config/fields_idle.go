@@ -11,7 +11,7 @@ func idleFields() []field {
 	all := concat(
 		withoutEffect(idle, "", text, `advertise_addr_wan:advertise-wan advertise_addr_ipv4 advertise_addr_ipv6
 			advertise_addr_wan_ipv4 advertise_addr_wan_ipv6 serf_lan:serf-lan-bind serf_wan:serf-wan-bind
-			alt_domain:alt-domain segment:segment license_path server_name`),
+			alt_domain:alt-domain segment:segment license_path server_name version`),
 		withoutEffect(idle, "", boolean, `rejoin_after_leave:rejoin discard_check_output enable_agent_tls_for_checks
 			disable_remote_exec disable_update_check disable_anonymous_signature translate_wan_addrs
 			use_streaming_backend disable_coordinates disable_http_unprintable_char_filter
@@ -21,7 +21,7 @@ func idleFields() []field {
 			protocol:protocol raft_protocol:raft-protocol`),
 		withoutEffect(idle, "", duration, `check_update_interval discovery_max_stale session_ttl_min server_rejoin_age_max
 			retry_interval_wan:retry-interval-wan reconnect_timeout_wan primary_gateways_interval`),
-		withoutEffect(idle, "", list, `recursors:recursor retry_join_wan:retry-join-wan primary_gateways:primary-gateway
+		withoutEffect(idle, "", list, `recursors:recursor experiments retry_join_wan:retry-join-wan primary_gateways:primary-gateway
 			serf_lan_allowed_cidrs:serf-lan-allowed-cidrs serf_wan_allowed_cidrs:serf-wan-allowed-cidrs`),
 		withoutEffect(idle, "", objects, `service services check checks watches segments acl.tokens.managed_service_provider
 			config_entries.bootstrap ui_config.metrics_proxy.add_headers`),
@@ -62,6 +62,7 @@ func idleFields() []field {
 		withoutEffect(idle, "connect.", boolean, "enable_mesh_gateway_wan_federation"),
 		withoutEffect(idle, "connect.", text, "ca_provider"),
 		withoutEffect(idle, "connect.", opaque, "ca_config"),
+		withoutEffect(idle, "locality.", text, "region zone"),
 		withoutEffect(idle, "peering.", boolean, "enabled"),
 		withoutEffect(idle, "rpc.", boolean, "enable_streaming"),
 		withoutEffect(idle, "cache.", integer, "entry_fetch_max_burst"),

@@ -182,7 +182,9 @@ func TestWrongConfigurationIsRefused(t *testing.T) {
 		{"a client agent", func(c *Config) { c.Server = false }, "this release runs servers only"},
 		{"an unknown default policy", func(c *Config) { c.ACL.DefaultPolicy = "x" }, "Unsupported default ACL policy: x"},
 		{"an unknown down policy", func(c *Config) { c.ACL.DownPolicy = "x" }, "Unsupported down ACL policy: x"},
-		{"HTTPS without a certificate", func(c *Config) { c.Ports.HTTPS = freePort(t) }, "cert_file and key_file are needed"},
+		{"HTTPS with a certificate that is not there", func(c *Config) {
+			c.Ports.HTTPS, c.TLS.HTTPS = freePort(t), TLSListener{CertFile: "/missing.pem", KeyFile: "/missing.pem"}
+		}, "load certificate and key: open /missing.pem"},
 		{"a node id that is no UUID", func(c *Config) { c.NodeID = "x" }, `node_id: "x" is not a UUID`},
 	}
 	for _, tc := range tests {
@@ -220,6 +222,49 @@ func certFiles(t *testing.T, dir string) (TLSListener, *http.Client) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return files, &http.Client{Transport: transport}
+}
+
+func TestHTTPSWithoutACertificateGetsOneFromAReloadAndKeepsIt(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Ports.HTTPS = freePort(t)
+	files, client := certFiles(t, t.TempDir())
+	next := cfg
+	r := start(t, cfg, func() (Config, error) { return next, nil })
+	url := fmt.Sprintf("https://localhost:%d/v1/status/leader", cfg.Ports.HTTPS)
+	if resp, err := client.Get(url); err == nil {
+		resp.Body.Close()
+		t.Fatal("a handshake without a certificate succeeded")
+	}
+	reload := func() error {
+		req, err := http.NewRequest(http.MethodPut, fmt.Sprintf("http://127.0.0.1:%d/v1/agent/reload", cfg.Ports.HTTP), nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("X-Consul-Token", management)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+			return errors.New(string(body))
+		}
+		return nil
+	}
+	next.TLS.HTTPS = files
+	if err := reload(); err != nil {
+		t.Fatalf("%v\n%s", err, r.log)
+	}
+	if status, body := get(t, client, url, ""); status != http.StatusOK {
+		t.Errorf("with a certificate: %d %s", status, body)
+	}
+	next.TLS.HTTPS = TLSListener{}
+	if err := reload(); err == nil || !strings.Contains(err.Error(), "cannot be taken away") {
+		t.Errorf("taking the certificate away: %v", err)
+	}
+	if status, body := get(t, client, url, ""); status != http.StatusOK {
+		t.Errorf("after a refused reload: %d %s", status, body)
+	}
 }
 
 func TestReloadReplacesCertificateAndTokensOrNothing(t *testing.T) {

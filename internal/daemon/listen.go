@@ -58,6 +58,9 @@ func (b *base) openListeners(handler http.Handler) error {
 	if err := b.https.load(b.cfg.TLS.HTTPS); err != nil {
 		return fmt.Errorf("tls.https: %w", err)
 	}
+	if b.cfg.TLS.HTTPS.CertFile == "" {
+		b.log.Warn("HTTPS has no certificate: set tls.https.cert_file and key_file and reload")
+	}
 	return b.openProtocol("https", addresses(b.cfg.Addresses.HTTPS, b.cfg.ClientAddrs), b.cfg.Ports.HTTPS, handler, limits)
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,6 +26,9 @@ func (s *certificates) load(c TLSListener) error {
 	if err != nil {
 		return err
 	}
+	if old := s.current.Load(); old != nil && len(old.Certificates) > 0 && len(cfg.Certificates) == 0 {
+		return errors.New("cert_file and key_file cannot be taken away from a listener that has them")
+	}
 	s.current.Store(cfg)
 	return nil
 }
@@ -37,18 +41,17 @@ func (s *certificates) config() *tls.Config {
 }
 
 // serverTLS builds the TLS settings of a listener (spec: agent.md section 13.1).
+// Without a certificate every handshake fails, until a reload brings one.
 func serverTLS(c TLSListener) (*tls.Config, error) {
-	if c.CertFile == "" || c.KeyFile == "" {
-		return nil, fmt.Errorf("cert_file and key_file are needed for HTTPS")
+	cfg := &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
+	if c.CertFile != "" || c.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load certificate and key: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
 	}
-	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load certificate and key: %w", err)
-	}
-	cfg := &tls.Config{
-		Certificates: []tls.Certificate{pair},
-		NextProtos:   []string{"h2", "http/1.1"},
-	}
+	var err error
 	if cfg.MinVersion, err = peer.MinVersion(c.MinVersion); err != nil {
 		return nil, err
 	}
