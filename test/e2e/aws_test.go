@@ -33,7 +33,10 @@ type localAWS struct {
 
 func startAWS() (*localAWS, error) {
 	a := &localAWS{}
-	server, err := awslocal.New(awslocal.Demo(), awslocal.Options{
+	fixture := awslocal.Demo()
+	fixture.Accounts[0].Roles = append(fixture.Accounts[0].Roles,
+		oddRole(1, "bad-name", "Web Service", ""), oddRole(2, "capitals", "WEB", ""), oddRole(3, "lost", "web", "nosuch"))
+	server, err := awslocal.New(fixture, awslocal.Options{
 		Now: func() time.Time { return time.Now().Add(time.Duration(a.skew.Load())) },
 		Fault: func(service, _ string) awslocal.Fault {
 			if f := a.fault.Load(); f != nil && (service == "sts" || service == "iam") {
@@ -47,6 +50,22 @@ func startAWS() (*localAWS, error) {
 	}
 	a.Server = server
 	return a, a.Start(context.Background(), "127.0.0.1:0")
+}
+
+// oddRole is a task role whose tags are not what they should be.
+func oddRole(number int, name, service, namespace string) awslocal.Role {
+	role := awslocal.Role{
+		Name: name, Path: "/consul-ecs/", ID: fmt.Sprintf("AROAODD%014d", number),
+		Tags: map[string]string{"consul.hashicorp.com.service-name": service},
+		Permissions: []awslocal.Permission{{
+			Action: []string{"iam:GetRole"}, Resource: []string{"arn:aws:iam::" + awslocal.DemoAccount + ":role/consul-ecs/" + name},
+		}},
+		Trust: awslocal.Trust{Service: []string{"ecs-tasks.amazonaws.com"}},
+	}
+	if namespace != "" {
+		role.Tags["consul.hashicorp.com.namespace"] = namespace
+	}
+	return role
 }
 
 func (a *localAWS) environ() []string {
@@ -111,8 +130,13 @@ func bearerCommand() {
 
 func writeBearer(kind, path string) error {
 	in := awsiam.BearerInput{Region: region, ServerIDHeaderValue: serverID, IncludeEntity: true}
-	if kind == "no-server-id" {
+	switch kind {
+	case "no-server-id":
 		in.ServerIDHeaderValue = ""
+	case "other-server-id":
+		in.ServerIDHeaderValue = "other.test"
+	case "no-entity":
+		in.IncludeEntity = false
 	}
 	token, err := awsiam.NewBearerToken(context.Background(), in)
 	if err != nil {
@@ -133,12 +157,12 @@ func spoil(kind string, token logging.Secret) (string, error) {
 		return "", err
 	}
 	switch kind {
-	case "good", "no-server-id":
+	case "good", "no-server-id", "other-server-id", "no-entity":
 		return text, nil
 	case "truncated":
 		return text[:len(text)/2], nil
-	case "huge":
-		outer["padding"] = strings.Repeat("x", 64<<10)
+	case "huge", "gigantic":
+		outer["padding"] = strings.Repeat("x", map[string]int{"huge": 64, "gigantic": 256}[kind]<<10)
 	case "other-host":
 		outer["iam_request_url"] = encode("https://evil.example/")
 	case "query":
@@ -148,16 +172,21 @@ func spoil(kind string, token logging.Secret) (string, error) {
 		}
 		u.RawQuery = "Action=GetSessionToken"
 		outer["iam_request_url"] = encode(u.String())
-	case "two-authorizations", "forged":
+	case "two-authorizations", "forged", "old":
 		var headers map[string][]string
 		if err := json.Unmarshal([]byte(decode(outer["iam_request_headers"])), &headers); err != nil {
 			return "", err
 		}
 		auth := headers["Authorization"][0]
-		if kind == "forged" {
-			headers["Authorization"] = []string{auth[:len(auth)-4] + "0000"}
-		} else {
+		switch kind {
+		case "two-authorizations":
 			headers["Authorization"] = []string{auth, auth}
+		case "forged":
+			headers["Authorization"] = []string{auth[:len(auth)-4] + "0000"}
+		case "old":
+			day, _, _ := strings.Cut(headers["X-Amz-Date"][0], "T")
+			headers["X-Amz-Date"] = []string{"20200102T030405Z"}
+			headers["Authorization"] = []string{strings.ReplaceAll(auth, day, "20200102")}
 		}
 		raw, err := json.Marshal(headers)
 		if err != nil {
