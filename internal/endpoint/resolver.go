@@ -81,7 +81,7 @@ func (r *Resolver) Resolve(ctx context.Context, secret logging.Secret) (acl.Call
 	}
 	if r.Recovery != nil {
 		if own := r.Recovery(); own != "" && own.Equal(secret) {
-			return r.recovery()
+			return RecoveryCaller(r.NodeName, r.DefaultPolicyAllow)
 		}
 	}
 	who, err := r.resolve(r.Store.Read(), nil, secret)
@@ -166,16 +166,17 @@ func (r *Resolver) unknown(tx *state.Tx, secret logging.Secret) (acl.Caller, err
 	return acl.Caller{}, acl.ErrNotFound
 }
 
-// recovery is the caller with this agent's recovery token (acl.md section 9).
-func (r *Resolver) recovery() (acl.Caller, error) {
-	rules, err := acl.AgentRecoveryRules(r.NodeName)
+// RecoveryCaller is the caller with the recovery token of the agent on node
+// (acl.md section 9). defaultAllow is the default policy.
+func RecoveryCaller(node string, defaultAllow bool) (acl.Caller, error) {
+	rules, err := acl.AgentRecoveryRules(node)
 	if err != nil {
 		return acl.Caller{}, err
 	}
 	own := []acl.Grant{{Rules: rules, Scope: tenancy.Default}}
 	return acl.Caller{
-		AccessorID: "agent-recovery:" + r.NodeName,
-		Authorizer: acl.Compile(own, nil, acl.Defaults{Allow: r.DefaultPolicyAllow}),
+		AccessorID: "agent-recovery:" + node,
+		Authorizer: acl.Compile(own, nil, acl.Defaults{Allow: defaultAllow}),
 	}, nil
 }
 
