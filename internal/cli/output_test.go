@@ -56,7 +56,16 @@ const (
 	agentMembers = `[{"Name":"web-1","Addr":"10.0.0.9","Port":8301,"Tags":{"role":"node","dc":"dc1","ap":"ecs","build":"1.19.2:048f","vsn":"2"},"Status":4},` +
 		`{"Name":"srv1","Addr":"10.0.0.5","Port":8301,"Tags":{"role":"consul","dc":"dc1","build":"1.19.2:048f","vsn":"2","acls":"1"},"Status":1}]`
 
-	agentSelf = `{"Config":{},"Stats":{"raft":{"state":"Leader","commit_index":"90"},"agent":{"checks":"0"}}}`
+	keyringPools = `[{"WAN":true,"Datacenter":"dc1","Segment":"","Keys":{"aaaa=":1},"PrimaryKeys":{"aaaa=":1},"NumNodes":1},` +
+		`{"WAN":false,"Datacenter":"dc1","Segment":"","Messages":{"n3":"truncated key list response"},"Keys":{"cccc=":1,"bbbb=":3},"PrimaryKeys":{"bbbb=":3},"NumNodes":3}]`
+
+	coordinates = `[{"Node":"n1","Segment":"","Coord":{"Vec":[0,0,0,0,0,0,0,0],"Error":1.5,"Adjustment":0,"Height":0.0001}},` +
+		`{"Node":"n2","Segment":"","Coord":{"Vec":[0.0003,0.0004,0,0,0,0,0,0],"Error":1.5,"Adjustment":0.0001,"Height":0.0002}},` +
+		`{"Node":"n3","Segment":"alpha","Coord":{"Vec":[0,0,0,0,0,0,0,0],"Error":1.5,"Adjustment":0,"Height":0.0001}}]`
+
+	wanCoordinates = `[{"Datacenter":"dc1","AreaID":"wan","Coordinates":` + coordinates + `}]`
+
+	agentSelf = `{"Config":{"NodeName":"n1","Datacenter":"dc1"},"Stats":{"raft":{"state":"Leader","commit_index":"90"},"agent":{"checks":"0"}}}`
 )
 
 // Each answer as the command shows it, whole.
@@ -107,6 +116,8 @@ func TestOutput(t *testing.T) {
 		{"partition_list", "partition list", answers{"GET /v1/partitions": `[{"Name":"default","Description":"Builtin Default Partition"},{"Name":"ecs"}]`}},
 		{"members", "members", answers{"GET /v1/agent/members?segment=_all": agentMembers}},
 		{"members_detailed", "members -detailed -status alive", answers{"GET /v1/agent/members?segment=_all": agentMembers}},
+		{"keyring_list", "keyring -list", answers{"GET /v1/operator/keyring": keyringPools}},
+		{"keyring_list_primary", "keyring -list-primary -local-only -relay-factor 5", answers{"GET /v1/operator/keyring?local-only=true&relay-factor=5": keyringPools}},
 		{"info", "info", answers{"GET /v1/agent/self": agentSelf}},
 		{"version", "version", nil},
 		{"version_json", "version -format json", nil},
@@ -138,6 +149,14 @@ func TestShortOutput(t *testing.T) {
 		{"partition delete ecs", "DELETE /v1/partition/ecs", `Partition "ecs" deleted successfully` + "\n"},
 		{"logout -token s", "POST /v1/acl/logout", ""},
 		{"leave", "PUT /v1/agent/leave", "Graceful leave complete\n"},
+		{"join 10.0.0.9:8301", "PUT /v1/agent/join/10.0.0.9:8301", "Successfully joined cluster by contacting 1 nodes.\n"},
+		{"join -partition ecs 10.0.0.9", "PUT /v1/agent/join/10.0.0.9?partition=ecs", "Successfully joined cluster by contacting 1 nodes.\n"},
+		{"force-leave n2", "PUT /v1/agent/force-leave/n2", ""},
+		{"force-leave -prune n2", "PUT /v1/agent/force-leave/n2?prune=1", ""},
+		{"force-leave -wan -partition ecs n2.dc1", "PUT /v1/agent/force-leave/n2.dc1?partition=ecs&wan=1", ""},
+		{"keyring -install k", "POST /v1/operator/keyring", "==> Installing new gossip encryption key...\n"},
+		{"keyring -use k -relay-factor 2", "PUT /v1/operator/keyring?relay-factor=2", "==> Changing primary gossip encryption key...\n"},
+		{"keyring -remove k", "DELETE /v1/operator/keyring", "==> Removing gossip encryption key...\n"},
 		{"reload", "PUT /v1/agent/reload", "Configuration reload triggered\n"},
 	}
 	for _, tc := range tests {
@@ -155,6 +174,44 @@ func TestKeygen(t *testing.T) {
 	first, second := world{}.run(t, "keygen", "ignored"), world{}.run(t, "keygen")
 	if first.code != 0 || len(first.out) != 45 || first.out == second.out {
 		t.Errorf("keys %q and %q", first.out, second.out)
+	}
+}
+
+func TestRTT(t *testing.T) {
+	play := answers{
+		"GET /v1/coordinate/nodes": coordinates, "GET /v1/coordinate/datacenters": wanCoordinates, "GET /v1/agent/self": agentSelf,
+	}
+	tests := []struct {
+		command string
+		code    int
+		out     string // on stdout, or on stderr if code is not 0
+	}{
+		{"rtt n1 n2", 0, "Estimated n1 <-> n2 rtt: 0.900 ms (using LAN coordinates)\n"},
+		{"rtt n2", 0, "Estimated n2 <-> n1 rtt: 0.900 ms (using LAN coordinates)\n"},
+		{"rtt -wan n1.dc1 n2.dc1", 0, "Estimated n1.dc1 <-> n2.dc1 rtt: 0.900 ms (using WAN coordinates)\n"},
+		{"rtt -wan n2.dc1", 0, "Estimated n2.dc1 <-> n1.dc1 rtt: 0.900 ms (using WAN coordinates)\n"},
+		{"rtt n1 nope", 1, "Could not find a coordinate for node \"nope\"\n"},
+		{"rtt nope", 1, "Could not find a coordinate for node \"nope\"\n"},
+		{"rtt n1 n3", 1, "The coordinates of nodes \"n1\" and \"n3\" cannot be compared\n"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.command, func(t *testing.T) {
+			got := newAPI(t, play).run(t, strings.Fields(tc.command)...)
+			if got.code != tc.code || got.out+got.err != tc.out {
+				t.Errorf("exit code %d, %q %q", got.code, got.out, got.err)
+			}
+		})
+	}
+}
+
+func TestJoinCountsWhoAnswered(t *testing.T) {
+	api := newAPI(t, answers{
+		"PUT /v1/agent/join/a": "", "PUT /v1/agent/join/b": "500 1 error occurred:\n\t* Failed to join b: no\n\n", "PUT /v1/agent/join/c": "",
+	})
+	got := api.run(t, "join", "a", "b", "c")
+	if got.code != 0 || got.out != "Successfully joined cluster by contacting 2 nodes.\n" ||
+		got.err != "Error joining address 'b': Unexpected response code: 500 (1 error occurred:\n\t* Failed to join b: no)\n" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -13,9 +13,10 @@ import (
 
 // Keys is which gossip keys the members have. Keys are base64.
 type Keys struct {
-	Nodes   int            // members that were asked
-	Count   map[string]int // how many have a key
-	Primary map[string]int // how many encrypt with it
+	Nodes   int               // members that were asked
+	Count   map[string]int    // how many have a key
+	Primary map[string]int    // how many encrypt with it
+	Notes   map[string]string // by member: that its answer was cut, as many keys do not fit
 }
 
 // KeyError is an operation on the keyring that did not succeed everywhere.
@@ -47,7 +48,7 @@ func (g *Gossip) Keys(relay uint8, localOnly bool) (Keys, error) {
 		return Keys{}, keyError(resp, err)
 	}
 	delete(resp.PrimaryKeys, "")
-	return Keys{Nodes: resp.NumNodes, Count: resp.Keys, Primary: resp.PrimaryKeys}, nil
+	return Keys{Nodes: resp.NumNodes, Count: resp.Keys, Primary: resp.PrimaryKeys, Notes: resp.Messages}, nil
 }
 
 func (g *Gossip) localKeys() (Keys, error) {

@@ -36,6 +36,7 @@ type keyringAnswer struct {
 	WAN         bool
 	Datacenter  string
 	Segment     string
+	Messages    map[string]string `json:",omitempty"`
 	Keys        map[string]int
 	PrimaryKeys map[string]int
 	NumNodes    int
@@ -58,7 +59,9 @@ func (a *API) keyringList(r *request) (any, error) {
 	if err != nil {
 		return nil, a.keyringError(err)
 	}
-	return []keyringAnswer{{Datacenter: a.Datacenter, Keys: keys.Count, PrimaryKeys: keys.Primary, NumNodes: keys.Nodes}}, nil
+	return []keyringAnswer{{
+		Datacenter: a.Datacenter, Messages: keys.Notes, Keys: keys.Count, PrimaryKeys: keys.Primary, NumNodes: keys.Nodes,
+	}}, nil
 }
 
 // keyringInstall handles POST /v1/operator/keyring.

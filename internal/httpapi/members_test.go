@@ -217,12 +217,12 @@ func TestWhoMayChangeMembership(t *testing.T) {
 }
 
 func TestKeyringWithThePublishedClient(t *testing.T) {
-	f := &fakeGossip{keys: gossip.Keys{Nodes: 3, Count: map[string]int{"a": 3, "b": 1}, Primary: map[string]int{"a": 3}}}
+	f := &fakeGossip{keys: gossip.Keys{Nodes: 3, Count: map[string]int{"a": 3, "b": 1}, Primary: map[string]int{"a": 3}, Notes: map[string]string{"n3": "cut"}}}
 	w := newWorld(t, withGossip(f))
 	op := w.client(management).Operator()
 	list, err := op.KeyringList(&api.QueryOptions{RelayFactor: 5, LocalOnly: true})
 	check(t, err)
-	if len(list) != 1 || list[0].WAN || list[0].Datacenter != "dc1" || list[0].NumNodes != 3 || list[0].Keys["b"] != 1 || list[0].PrimaryKeys["a"] != 3 {
+	if len(list) != 1 || list[0].WAN || list[0].Datacenter != "dc1" || list[0].NumNodes != 3 || list[0].Keys["b"] != 1 || list[0].PrimaryKeys["a"] != 3 || list[0].Messages["n3"] != "cut" {
 		t.Errorf("%+v", list[0])
 	}
 	check(t, op.KeyringInstall("k", &api.WriteOptions{RelayFactor: 2}))
