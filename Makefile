@@ -14,7 +14,8 @@ test:
 test-race:
 	go test -race ./...
 
-test-long: ## adds the long runs: more logins, more kills
+test-long: ## adds the long runs: more logins, more kills, ten million ACL decisions
+	LICTOR_LONG=1 go test -count=1 -v -run 'AuthorizerDecidesAsTheModelDoes' ./internal/acl
 	LICTOR_LONG=1 go test -count=1 -timeout 60m ./test/...
 
 bench:

@@ -32,8 +32,8 @@ func DenyAll() *Authorizer { return denyAll }
 // for a namespace says nothing, the next wider one is asked; then the rules of
 // the namespace's defaults; then the agent's default policy, except for acl.
 func (a *Authorizer) Allowed(s tenancy.Scope, p Permission, segment string) bool {
-	if p.Resource >= numResources || p.Access < Read || p.Access > Write || p.Access == List && p.Resource != Key {
-		return false // there is no such permission
+	if !p.exists() {
+		return false
 	}
 	if a.all {
 		return true

@@ -2,6 +2,7 @@ package acl
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -226,48 +227,84 @@ func blockText(word, pattern, body string) string {
 	return fmt.Sprintf("%s %q {\n%s}\n", word, label, body)
 }
 
-// CVE-2019-12291 was a prefix rule that reached too far: the authorizer answers
-// every question as the model does.
-func TestCVE_2019_12291_AuthorizerDecidesAsTheModelDoes(t *testing.T) {
+// drawModel draws up to 12 rules and a default policy.
+func drawModel(t *rapid.T) model {
+	return model{
+		rules: rapid.SliceOfN(rapid.Custom(drawRule), 0, 12).Draw(t, "rules"),
+		allow: rapid.Bool().Draw(t, "allow"),
+	}
+}
+
+// grants returns the model's rules as the policies of a token and of its namespace's defaults.
+func (m model) grants(t *rapid.T) (own, defaults []Grant) {
+	var layers [2][]Grant
+	for _, r := range m.rules {
+		text := r.text(rapid.Bool().Draw(t, "plain"))
+		rules, err := ParseRules(text)
+		if err == nil {
+			err = rules.Check(tenancy.Default)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		layers[r.layer] = append(layers[r.layer], Grant{Rules: rules, Scope: tenancy.Default})
+	}
+	return layers[0], layers[1]
+}
+
+// asked is a question that the authorizer and the model are both asked.
+type asked struct {
+	scope      tenancy.Scope
+	permission Permission
+	segment    string
+}
+
+func (q asked) String() string {
+	return fmt.Sprintf("%s (below: %v) on %q in %s", q.permission, q.permission.WritePrefix, q.segment, q.scope)
+}
+
+// questions are all that the rules of a model may make a difference to.
+var questions = func() []asked {
 	var permissions []Permission
 	for _, r := range []Resource{ACL, Intention, Key, Mesh, Node, Operator, Service} {
 		permissions = append(permissions, Permission{Resource: r, Access: Read}, Permission{Resource: r, Access: Write})
 	}
 	permissions = append(permissions, Permission{Resource: Key, Access: List}, Permission{Resource: Key, Access: Write, WritePrefix: true})
-	scopes := []tenancy.Scope{{Partition: "default", Namespace: "default"}, {Partition: "default", Namespace: "n"},
-		{Partition: "p", Namespace: "default"}, {Partition: "p", Namespace: "nm"}, {Partition: "pq", Namespace: "n"}, {Partition: "x", Namespace: "y"}}
-	segments := []string{"", "a", "ab", "aba", "abz", "b", "bz", "z", "*"}
-
-	rapid.Check(t, func(t *rapid.T) {
-		m := model{
-			rules: rapid.SliceOfN(rapid.Custom(drawRule), 0, 12).Draw(t, "rules"),
-			allow: rapid.Bool().Draw(t, "allow"),
-		}
-		var grants [2][]Grant
-		for _, r := range m.rules {
-			text := r.text(rapid.Bool().Draw(t, "plain"))
-			rules, err := ParseRules(text)
-			if err == nil {
-				err = rules.Check(tenancy.Default)
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", text, err)
-			}
-			grants[r.layer] = append(grants[r.layer], Grant{Rules: rules, Scope: tenancy.Default})
-		}
-		a := Compile(grants[0], grants[1], Defaults{Allow: m.allow})
-		for _, s := range scopes {
-			for _, p := range permissions {
-				for _, segment := range segments {
-					switch p.Resource {
-					case ACL, Mesh, Operator:
-						segment = ""
-					}
-					if got, want := a.Allowed(s, p, segment), m.allowed(s, p, segment); got != want {
-						t.Fatalf("%s (below: %v) on %q in %s: %v, the model says %v", p, p.WritePrefix, segment, s, got, want)
-					}
+	var all []asked
+	for _, s := range []tenancy.Scope{{Partition: "default", Namespace: "default"}, {Partition: "default", Namespace: "n"},
+		{Partition: "p", Namespace: "default"}, {Partition: "p", Namespace: "nm"}, {Partition: "pq", Namespace: "n"}, {Partition: "x", Namespace: "y"}} {
+		for _, p := range permissions {
+			for _, segment := range []string{"", "a", "ab", "aba", "abz", "b", "bz", "z", "*"} {
+				if labelled := p.Resource != ACL && p.Resource != Mesh && p.Resource != Operator; labelled || segment == "" {
+					all = append(all, asked{s, p, segment})
 				}
 			}
 		}
-	})
+	}
+	return all
+}()
+
+func drawQuestion(t *rapid.T) asked { return rapid.SampledFrom(questions).Draw(t, "question") }
+
+// CVE-2019-12291 was a prefix rule that reached too far: the authorizer answers
+// every question as the model does. LICTOR_LONG=1 asks ten million.
+func TestCVE_2019_12291_AuthorizerDecidesAsTheModelDoes(t *testing.T) {
+	wanted, decisions := 100_000, 0
+	if os.Getenv("LICTOR_LONG") != "" {
+		wanted = 10_000_000
+	}
+	for decisions < wanted && !t.Failed() {
+		rapid.Check(t, func(t *rapid.T) {
+			m := drawModel(t)
+			own, defaults := m.grants(t)
+			a := Compile(own, defaults, Defaults{Allow: m.allow})
+			for _, q := range questions {
+				if got, want := a.Allowed(q.scope, q.permission, q.segment), m.allowed(q.scope, q.permission, q.segment); got != want {
+					t.Fatalf("%v: %v, the model says %v", q, got, want)
+				}
+			}
+			decisions += len(questions)
+		})
+	}
+	t.Logf("%d decisions, no difference", decisions)
 }

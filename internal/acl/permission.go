@@ -94,3 +94,8 @@ var (
 
 // String returns "resource:access" as denials say it.
 func (p Permission) String() string { return p.Resource.String() + ":" + p.Access.String() }
+
+// exists reports whether p is a permission that anybody can have.
+func (p Permission) exists() bool {
+	return p.Resource < numResources && p.Access >= Read && p.Access <= Write && (p.Access != List || p.Resource == Key)
+}
