@@ -84,13 +84,12 @@ func (r *Resolver) tell(c endpoint.Change, first bool) {
 	defer r.mu.Unlock()
 	if first {
 		c.Kind = endpoint.ChangeAll
-		r.live, r.index = true, c.Index
+		r.live = true
 		r.failed, r.since = time.Time{}, time.Time{}
 	}
 	if c.Kind == endpoint.ChangeAlive {
 		return
 	}
-	r.index = max(r.index, c.Index)
 	for _, f := range r.flights {
 		f.note(c)
 	}

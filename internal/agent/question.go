@@ -36,9 +36,7 @@ func (v verdict) unknown() bool { return !v.answered }
 // flight is a question under way; all who ask about the same secret share it.
 type flight struct {
 	done    chan struct{}
-	verdict verdict // set before done is closed
-	index   uint64  // of the last change told before it began
-
+	verdict verdict           // set before done is closed
 	changes []endpoint.Change // told since; guarded by Resolver.mu
 }
 
@@ -64,7 +62,7 @@ func (r *Resolver) ask(ctx context.Context, key secretKey, secret logging.Secret
 	r.mu.Lock()
 	f, joined := r.flights[key]
 	if !joined {
-		f = &flight{done: make(chan struct{}), index: r.index}
+		f = &flight{done: make(chan struct{})}
 		r.flights[key] = f
 		go r.fly(f, key, secret)
 	}
@@ -116,10 +114,6 @@ func (r *Resolver) settle(f *flight, key secretKey, answer *endpoint.ResolveAnsw
 		return
 	}
 	r.failed, r.since = time.Time{}, time.Time{}
-	if v.err == nil && answer.Index < f.index {
-		*v = verdict{} // the server is behind what this agent was told
-		return
-	}
 	if v.err == nil {
 		v.outdated = f.outdated(answer, v)
 	}

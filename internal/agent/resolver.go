@@ -71,7 +71,6 @@ type Resolver struct {
 	known   map[secretKey]*known
 	flights map[secretKey]*flight
 	live    bool      // a server tells of changes
-	index   uint64    // of the last change told
 	failed  time.Time // when no server answered last; zero after an answer
 	since   time.Time // of the first failure after an answer
 }

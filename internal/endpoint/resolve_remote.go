@@ -24,8 +24,8 @@ type ResolveAnswer struct {
 	Grants        []ResolvedGrant // of the token's policies, roles and identities
 	DefaultGrants []ResolvedGrant // of its namespace: they count where Grants say nothing
 
-	// Index is the index of the state that the answer was read from. No
-	// change at or below it is missing in the answer.
+	// Index is that of the last change of tokens and rights in the state that
+	// the answer was read from. No change at or below it is missing in the answer.
 	Index uint64
 }
 
