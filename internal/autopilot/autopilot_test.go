@@ -1,6 +1,7 @@
 package autopilot
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -77,7 +78,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestStatsTravel(t *testing.T) {
-	for _, s := range []Stats{{}, {LastContact: Never, LastIndex: 1}, {LastContact: 1500 * time.Microsecond, LastTerm: 2, LastIndex: 1 << 60}} {
+	for _, s := range []Stats{{}, {ID: "s1", LastContact: Never, LastIndex: 1}, {LastContact: 1500 * time.Microsecond, LastTerm: 2, LastIndex: 1 << 60}} {
 		data, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
@@ -116,8 +117,9 @@ func server(id string, change ...func(*Server)) Server {
 func leads(s *Server)    { s.Leader = true }
 func nonvoter(s *Server) { s.Voter = false }
 func joined(s *Server)   { s.Peer, s.Voter, s.Healthy = false, false, false }
+func silent(s *Server)   { s.Answered, s.Healthy = false, false }
 func ill(s *Server)      { s.Healthy, s.StableSince = false, noon.Add(-time.Minute) }
-func left(s *Server)     { ill(s); s.Status = Left }
+func left(s *Server)     { ill(s); s.Status, s.Answered = Left, false }
 func young(s *Server)    { s.StableSince = noon.Add(-10*time.Second + 1) }
 func at(addr string) func(*Server) {
 	return func(s *Server) { s.Address = addr }
@@ -127,7 +129,7 @@ func at(addr string) func(*Server) {
 func lost(status Status, ago time.Duration) func(*Server) {
 	return func(s *Server) {
 		ill(s)
-		s.Status, s.goneSince = status, noon.Add(-ago)
+		s.Status, s.goneSince, s.Answered = status, noon.Add(-ago), false
 	}
 }
 
@@ -153,7 +155,7 @@ func TestNextChange(t *testing.T) {
 	}{
 		{"nothing", []Server{s1, server("s2"), server("s3")}, nil, ""},
 		{"one that joined replicates", []Server{s1, server("s2"), server("s3"), server("s4", joined)}, nil, "add s4 10.0.0.4:8300"},
-		{"one without an id does not", []Server{s1, server("s4", joined, func(s *Server) { s.ID = "" })}, nil, ""},
+		{"one that only gossip knows does not", []Server{s1, server("s4", joined, silent)}, nil, ""},
 		{"one that is leaving does not", []Server{s1, server("s4", joined, func(s *Server) { s.Status = Leaving })}, nil, ""},
 		{"one that is new has no vote yet", []Server{s1, server("s2"), server("s3"), server("s4", nonvoter, young)}, nil, ""},
 		{"one that is stable votes", []Server{s1, server("s2"), server("s3"), server("s4", nonvoter)}, nil, "promote s4 10.0.0.4:8300"},
@@ -180,6 +182,9 @@ func TestNextChange(t *testing.T) {
 			func(c *Config) { c.CleanupDeadServers = false }, "remove s3 10.0.0.3:8300"},
 		{"two at one address stay as they are", []Server{s1, server("s2"), server("s3"), server("s4", joined, at("10.0.0.3:8300"))}, nil, ""},
 		{"one that comes back elsewhere moves", []Server{s1, server("s2"), server("s3", at("10.0.0.9:8300"))}, nil, "move s3 10.0.0.9:8300"},
+		{"but not on gossip's word alone", []Server{s1, server("s2"), server("s3", silent, at("10.0.0.9:8300"))}, nil, ""},
+		{"nobody goes because gossip says that another has its address",
+			[]Server{s1, server("s2"), server("s3", lost(Failed, 0)), server("s4", joined, silent, at("10.0.0.3:8300"))}, nil, ""},
 		{"the leader too", []Server{server("s1", leads, at("10.0.0.9:8300")), server("s2"), server("s3")}, nil, "move s1 10.0.0.9:8300"},
 		{"what is gone comes before what joined", []Server{s1, server("s2"), server("s3", left), server("s4", joined)}, nil, "remove s3 10.0.0.3:8300"},
 	}
@@ -210,6 +215,7 @@ func TestJudge(t *testing.T) {
 		Members: []Member{
 			member("s1", Alive), member("s2", Alive), member("s3", Failed), member("s4", Alive), member("s5", Failed), member("s6", Left),
 			{ID: "s2", Name: "old-name", Address: address("s2"), Status: Left},
+			{ID: "s1", Name: "impostor", Address: address("s7"), Status: Alive},
 		},
 		Stats: map[string]Stats{
 			"s1": {LastTerm: 3, LastIndex: 1000}, "s2": {LastContact: 200 * time.Millisecond, LastTerm: 3, LastIndex: 750},
@@ -409,4 +415,49 @@ func FuzzConfig(f *testing.F) {
 			t.Fatalf("%s: %+v, not %+v (%v)", out, again, c, err)
 		}
 	})
+}
+
+func TestAsk(t *testing.T) {
+	a := &Asker{Self: "s1", Local: func() Stats { return Stats{ID: "s1", LastIndex: 1} },
+		Remote: func(ctx context.Context, addr string) (Stats, error) {
+			switch addr {
+			case address("s2"):
+				return Stats{ID: "s2", LastIndex: 2}, nil
+			case address("s3"):
+				return Stats{ID: "another"}, nil
+			case address("s4"):
+				<-ctx.Done()
+				return Stats{}, ctx.Err()
+			}
+			t.Errorf("%s is asked", addr)
+			return Stats{}, nil
+		}}
+	var members []Member
+	for _, id := range []string{"s1", "s2", "s3", "s4"} {
+		members = append(members, Member{ID: id, Address: address(id), Status: Alive})
+	}
+	members = append(members, Member{ID: "s5", Address: address("s5"), Status: Failed}, Member{ID: "s6", Status: Alive},
+		Member{Address: address("s7"), Status: Alive})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	got := a.Ask(ctx, members)
+	if want := map[string]Stats{"s1": {ID: "s1", LastIndex: 1}, "s2": {ID: "s2", LastIndex: 2}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	stored, file := Config{MinQuorum: 5}, Config{MinQuorum: 3}
+	for _, tc := range []struct {
+		name   string
+		stored *Config
+		file   Config
+		want   Config
+	}{
+		{"what is stored", &stored, file, stored}, {"what the file says", nil, file, file}, {"the defaults", nil, Config{}, Default()},
+	} {
+		if got := Choose(tc.stored, tc.file); got != tc.want {
+			t.Errorf("%s: %+v", tc.name, got)
+		}
+	}
 }

@@ -1,7 +1,7 @@
 // Package autopilot decides what the leader does about the servers of its
 // cluster: when a new cluster begins, which servers replicate and which of them vote,
-// and which are healthy. It holds rules alone, as plain functions on
-// what is known at one moment; somebody else asks, acts and keeps the time.
+// and which are healthy. Its rules are plain functions on what is known at one
+// moment; somebody else acts and keeps the time.
 package autopilot
 
 import (
@@ -44,6 +44,17 @@ func Default() Config {
 		MaxTrailingLogs:         250,
 		ServerStabilizationTime: 10 * time.Second,
 	}
+}
+
+// Choose returns what counts: what is stored, else what the configuration file says, else the defaults.
+func Choose(stored *Config, file Config) Config {
+	switch {
+	case stored != nil:
+		return *stored
+	case file != (Config{}):
+		return file
+	}
+	return Default()
 }
 
 // Validate returns errs.Invalid for what cannot be meant.

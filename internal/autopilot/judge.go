@@ -12,14 +12,14 @@ type View struct {
 	Leader  string           // its ID
 	Peers   []Peer           // the servers that replicate
 	Members []Member         // the servers that gossip knows
-	Stats   map[string]Stats // by ID, of those that have answered
+	Stats   map[string]Stats // by ID, of those that have answered where their member is
 }
 
 // Judge returns the state that v amounts to. before is the state that it
 // returned last in this term, empty the first time.
 func (c Config) Judge(v View, before State) State {
 	s := State{At: v.Now, Leader: v.Leader}
-	for _, m := range unique(v.Members) {
+	for _, m := range v.unique() {
 		peer, replicates := find(v.Peers, m.ID)
 		if replicates || m.Status == Alive {
 			s.Servers = append(s.Servers, Server{Member: m, Peer: replicates, Voter: peer.Voter})
@@ -35,19 +35,26 @@ func (c Config) Judge(v View, before State) State {
 	for i := range s.Servers {
 		one := &s.Servers[i]
 		one.Leader = one.ID == v.Leader
-		one.Stats, one.Answered = v.Stats[one.ID]
+		one.Log, one.Answered = v.Stats[one.ID]
 		one.Healthy = c.healthy(one, leader)
 		one.since(v.Now, before.Server(one.ID))
 	}
 	return s
 }
 
-// unique returns one member for each ID: a server that was renamed is alive under
-// one name and gone under another.
-func unique(members []Member) []Member {
-	sorted := slices.Clone(members)
+// unique returns one member for each ID. A server that was renamed is alive under
+// one name and gone under another; and as a member can say of itself what it likes, the one at
+// the address that is known comes before others.
+func (v *View) unique() []Member {
+	rank := func(m Member) int {
+		if p, _ := find(v.Peers, m.ID); p.Address == m.Address {
+			return 2 * m.Status.rank()
+		}
+		return 2*m.Status.rank() + 1
+	}
+	sorted := slices.Clone(v.Members)
 	slices.SortStableFunc(sorted, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Status.rank(), b.Status.rank()))
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(rank(a), rank(b)))
 	})
 	return slices.CompactFunc(sorted, func(a, b Member) bool { return a.ID == b.ID })
 }
@@ -68,8 +75,8 @@ func (c Config) healthy(s *Server, leader Stats) bool {
 	if s.Leader {
 		return true
 	}
-	return s.LastContact != Never && s.LastContact <= c.LastContactThreshold &&
-		s.LastTerm == leader.LastTerm && s.LastIndex+c.MaxTrailingLogs >= leader.LastIndex
+	return s.Log.LastContact != Never && s.Log.LastContact <= c.LastContactThreshold &&
+		s.Log.LastTerm == leader.LastTerm && s.Log.LastIndex+c.MaxTrailingLogs >= leader.LastIndex
 }
 
 // since notes the times at which something about s changed; old is what was

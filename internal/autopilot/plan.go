@@ -27,6 +27,8 @@ type Step struct {
 
 // Next returns the change that is due first, if any. Each changes what is known, so
 // that the one after it needs a new State. peers are those that s was made from.
+// What gossip says of a new server or a new address counts once that server has answered there: whoever
+// can gossip can say anything, but only a server has a server's certificate.
 //
 // What is gone goes first: then its address is free for who has it now. A server that joined replicates
 // at once, without a vote. It votes when it is healthy: for ServerStabilizationTime
@@ -59,7 +61,7 @@ func (c Config) remove(s State, peers []Peer) (Step, bool) {
 
 func taken(s State, p Peer) bool {
 	for i := range s.Servers {
-		if one := &s.Servers[i]; one.Status == Alive && one.ID != p.ID && one.Address == p.Address {
+		if one := &s.Servers[i]; one.Answered && one.ID != p.ID && one.Address == p.Address {
 			return true
 		}
 	}
@@ -92,7 +94,7 @@ func (c Config) spare(p Peer, s State) bool {
 // move finds a server that has come back with another address.
 func move(s State, peers []Peer) (Step, bool) {
 	for _, p := range peers {
-		if one := s.Server(p.ID); one != nil && one.Status == Alive && one.Address != p.Address {
+		if one := s.Server(p.ID); one != nil && one.Answered && one.Address != p.Address {
 			p.Address = one.Address
 			return Step{Move, p, "it has another address"}, true
 		}
@@ -104,7 +106,7 @@ func move(s State, peers []Peer) (Step, bool) {
 func add(s State, peers []Peer) (Step, bool) {
 	for i := range s.Servers {
 		one := &s.Servers[i]
-		if one.Peer || one.Status != Alive || one.ID == "" || one.Address == "" {
+		if one.Peer || one.Status != Alive || !one.Answered {
 			continue
 		}
 		p := Peer{ID: one.ID, Address: one.Address}

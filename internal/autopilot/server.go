@@ -55,6 +55,7 @@ const Never time.Duration = -1
 
 // Stats are what a server says about its log.
 type Stats struct {
+	ID          string        // the server's
 	LastContact time.Duration // since it heard of the leader; 0 on the leader itself, Never if it did not
 	LastTerm    uint64        // of its log's last entry
 	LastIndex   uint64        // of its log's last entry; 0 is an empty log
@@ -63,11 +64,11 @@ type Stats struct {
 // Server is what is known about a server.
 type Server struct {
 	Member
-	Stats
+	Log      Stats
 	Peer     bool // it replicates
 	Voter    bool
 	Leader   bool
-	Answered bool // Stats are those of this moment
+	Answered bool // Log is what it says itself, at Address and in this moment
 	Healthy  bool
 
 	StableSince time.Time // when Healthy changed last
@@ -145,6 +146,7 @@ func quorum(n int) int { return n/2 + 1 }
 
 // statsJSON is how Stats travel between servers.
 type statsJSON struct {
+	ID          string
 	LastContact string // as time.Duration prints it, "never" for Never
 	LastTerm    uint64
 	LastIndex   uint64
@@ -152,7 +154,7 @@ type statsJSON struct {
 
 // MarshalJSON implements json.Marshaler.
 func (s Stats) MarshalJSON() ([]byte, error) {
-	out := statsJSON{LastContact: "never", LastTerm: s.LastTerm, LastIndex: s.LastIndex}
+	out := statsJSON{ID: s.ID, LastContact: "never", LastTerm: s.LastTerm, LastIndex: s.LastIndex}
 	if s.LastContact != Never {
 		out.LastContact = s.LastContact.String()
 	}
@@ -165,7 +167,7 @@ func (s *Stats) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return err
 	}
-	*s = Stats{LastContact: Never, LastTerm: in.LastTerm, LastIndex: in.LastIndex}
+	*s = Stats{ID: in.ID, LastContact: Never, LastTerm: in.LastTerm, LastIndex: in.LastIndex}
 	if in.LastContact == "never" {
 		return nil
 	}

@@ -1,5 +1,6 @@
 // Package leader runs what one server of a cluster has to do for all: to make
-// what ACLs and the mesh CA need to begin with, and to remove tokens whose life is over.
+// what ACLs and the mesh CA need to begin with, to remove tokens whose life is over, and to keep
+// the servers that replicate in step with those that are there.
 package leader
 
 import (
@@ -28,15 +29,16 @@ type Raft interface {
 	Propose(ctx context.Context, cmd fsm.Command) (index uint64, err error)
 }
 
-// Reader gives consistent views of the state.
-type Reader interface {
-	Read() *state.Tx
+// Store is the replicated state.
+type Store interface {
+	Read() *state.Tx            // a consistent view
+	Abandoned() <-chan struct{} // closed when a snapshot has replaced everything
 }
 
 // Leader runs the leader's tasks while this server leads.
 type Leader struct {
 	Raft  Raft
-	Store Reader
+	Store Store
 	Log   *slog.Logger
 	Now   func() time.Time // nil is time.Now
 	Node  string           // this server's name, for the log
@@ -44,49 +46,53 @@ type Leader struct {
 	ACLs              bool           // they are enabled
 	InitialManagement logging.Secret // the secret of a token that may do everything; "" is none
 	MeshCA            bool           // the mesh CA is needed: connect or auto_encrypt is on
+	Autopilot         *Autopilot     // nil leaves the servers that replicate as they are
 	Began             func()         // called when a term's first objects are in place; may be nil
 }
 
 // Run runs the tasks each time that this server leads, until ctx is done.
 func (l *Leader) Run(ctx context.Context) error {
-	for leads := false; ; {
-		var ok bool
-		if leads {
-			leads, ok = l.term(ctx)
-		} else {
-			leads, ok = l.change(ctx)
-		}
-		if !ok {
+	for {
+		select {
+		case <-ctx.Done():
 			return nil
+		case leads := <-l.Raft.LeaderCh():
+			for leads {
+				leads = l.term(ctx)
+			}
 		}
 	}
 }
 
-// change waits until this server may have begun or ceased to lead; ok is false
-// when ctx is done.
-func (l *Leader) change(ctx context.Context) (leads, ok bool) {
-	select {
-	case <-ctx.Done():
-		return false, false
-	case leads = <-l.Raft.LeaderCh():
-		return leads, true
-	}
-}
-
-// term runs the tasks until the next change, and returns what change does.
-func (l *Leader) term(ctx context.Context) (leads, ok bool) {
-	term, end := context.WithCancel(ctx)
-	var tasks sync.WaitGroup
-	tasks.Go(func() { l.lead(term) })
-	defer tasks.Wait()
-	defer end()
-	return l.change(ctx)
-}
-
-// lead runs the tasks of one term, which ends with ctx.
-func (l *Leader) lead(ctx context.Context) {
+// term runs the tasks until this server may have ceased to lead, or begun again; it
+// returns which. Where a snapshot replaces the state, the tasks begin anew.
+func (l *Leader) term(ctx context.Context) (leads bool) {
 	l.Log.Info("cluster leadership acquired")
 	l.Log.Info("New leader elected", "payload", l.Node) // operators search for both lines (agent.md section 7)
+	for {
+		replaced := l.Store.Abandoned()
+		run, end := context.WithCancel(ctx)
+		var tasks sync.WaitGroup
+		tasks.Go(func() { l.lead(run) })
+		stop := func() {
+			end()
+			tasks.Wait()
+		}
+		select {
+		case <-ctx.Done():
+			stop()
+			return false
+		case leads = <-l.Raft.LeaderCh():
+			stop()
+			return leads
+		case <-replaced:
+			stop()
+		}
+	}
+}
+
+// lead runs the tasks until ctx is done.
+func (l *Leader) lead(ctx context.Context) {
 	if l.ACLs {
 		l.retry(ctx, "ACLs could not be initialized", l.initACLs)
 	}
@@ -95,6 +101,11 @@ func (l *Leader) lead(ctx context.Context) {
 	}
 	if l.Began != nil && ctx.Err() == nil {
 		l.Began()
+	}
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	if l.Autopilot != nil {
+		tasks.Go(func() { l.steer(ctx) })
 	}
 	l.reap(ctx)
 }
