@@ -36,7 +36,8 @@ const (
 // It has one goroutine for each connection being made, at most one an address, and
 // those of net/http: one for each connection and one for each request.
 type Client struct {
-	tls *TLS
+	tls            *TLS
+	ping, pingWait time.Duration
 
 	mu     sync.Mutex // guards the pools and what is in them
 	pools  map[string]*pool
@@ -48,7 +49,7 @@ type Client struct {
 // NewClient returns a client that uses t as it is whenever it connects. Requests after
 // a change of t go over new connections; old ones end when they are idle.
 func NewClient(t *TLS) *Client {
-	return &Client{tls: t, pools: map[string]*pool{}}
+	return &Client{tls: t, ping: clientPing, pingWait: clientPingWait, pools: map[string]*pool{}}
 }
 
 // Close breaks every connection and waits for what the client runs. Do fails afterwards.
@@ -73,9 +74,15 @@ func (c *Client) Do(ctx context.Context, addr string, req *http.Request) (*http.
 			return nil, notSent(addr, err)
 		}
 		res, err := conn.send(ctx, addr, req)
-		if err == nil || !errors.Is(err, ErrNotSent) || attempt == sendAttempts || !rewind(req) {
+		if err == nil || !errors.Is(err, ErrNotSent) {
 			return res, err
 		}
+		c.retire(conn)
+		again := rewind(req)
+		if again == nil || attempt == sendAttempts {
+			return nil, err
+		}
+		req = again
 	}
 }
 
@@ -89,26 +96,28 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// rewind makes req ready to be sent again and reports whether it could.
-func rewind(req *http.Request) bool {
+// rewind returns req ready to be sent again, or nil if its body is lost.
+func rewind(req *http.Request) *http.Request {
 	if req.Body == nil || req.Body == http.NoBody {
-		return true
+		return req
 	}
 	if req.GetBody == nil {
-		return false
+		return nil
 	}
 	body, err := req.GetBody()
 	if err != nil {
-		return false
+		return nil
 	}
-	req.Body = body
-	return true
+	again := *req
+	again.Body = body
+	return &again
 }
 
 // clientConn is one connection.
 type clientConn struct {
 	*http.ClientConn
-	made *material // what it was made with
+	made    *material // what it was made with
+	retired bool      // takes no more requests; guarded by Client.mu
 }
 
 // send sends req over c, of which a stream was reserved.
@@ -172,7 +181,7 @@ func (c *Client) connect(ctx context.Context, addr string) (*clientConn, error) 
 		return nil, err
 	}
 	heard := &heardConn{Conn: raw, heard: make(chan error, 1)}
-	conn, err := transport(heard).NewClientConn(ctx, "http", addr)
+	conn, err := c.transport(heard).NewClientConn(ctx, "http", addr)
 	if err != nil {
 		return nil, closed(raw, err)
 	}
@@ -188,18 +197,18 @@ func (c *Client) connect(ctx context.Context, addr string) (*clientConn, error) 
 	return &clientConn{ClientConn: conn, made: made}, nil
 }
 
-// transport returns one that speaks HTTP/2 over c, whatever is below it.
-func transport(c net.Conn) *http.Transport {
+// transport returns one that speaks HTTP/2 over a connection, whatever is below it.
+func (c *Client) transport(over net.Conn) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Transport{
-		DialContext:        func(context.Context, string, string) (net.Conn, error) { return c, nil },
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return over, nil },
 		Protocols:          protocols,
 		DisableCompression: true, // answers are passed on as they are
 		IdleConnTimeout:    clientIdle,
 		HTTP2: &http.HTTP2Config{
-			SendPingTimeout:           clientPing,
-			PingTimeout:               clientPingWait,
+			SendPingTimeout:           c.ping,
+			PingTimeout:               c.pingWait,
 			MaxReceiveBufferPerStream: streamBuffer,
 		},
 	}

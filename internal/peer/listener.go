@@ -25,7 +25,7 @@ type limits struct {
 
 var defaultLimits = limits{
 	handshake:    5 * time.Second,
-	unidentified: 1024, perAddr: 64,
+	unidentified: 1024, perAddr: 128,
 	anonymous: 2048, anonymousPer: 100,
 	verifiedPer: 1000,
 }
@@ -127,6 +127,7 @@ func (l *Listener) accept() {
 		c := &conn{Conn: raw, listener: l, from: address(raw)}
 		if !l.enter(c) {
 			_ = raw.Close()
+			l.noise.warn(l.log, "connection refused", "peer", raw.RemoteAddr().String(), "err", errFull)
 			continue
 		}
 		l.tasks.Go(func() {
@@ -255,8 +256,6 @@ func (l *Listener) begin(ctx context.Context, c *conn) (*queue, net.Conn, error)
 	switch {
 	case state.NegotiatedProtocol == protoRaft && c.id.Kind == Server:
 		return l.raft, secure, nil
-	case state.NegotiatedProtocol == protoRaft:
-		return nil, nil, errNotServer
 	case state.NegotiatedProtocol == protoHTTP && verified:
 		return l.known, secure, nil
 	case state.NegotiatedProtocol == protoHTTP:

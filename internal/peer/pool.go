@@ -106,12 +106,19 @@ func (p *pool) prune() {
 	p.conns = slices.DeleteFunc(p.conns, func(c *clientConn) bool { return c.Err() != nil })
 }
 
-// usable returns the connections made with now.
+// retire keeps conn, which the server is about to close, from getting more requests.
+func (c *Client) retire(conn *clientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn.retired = true
+}
+
+// usable returns the connections made with now that take requests.
 func (p *pool) usable(now *material) []*clientConn {
 	p.prune()
 	var current []*clientConn
 	for _, conn := range p.conns {
-		if conn.made == now {
+		if conn.made == now && !conn.retired {
 			current = append(current, conn)
 		}
 	}

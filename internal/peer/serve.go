@@ -23,7 +23,8 @@ const (
 	signTimeout     = 30 * time.Second
 	idleTimeout     = 2 * time.Minute
 	anonymousIdle   = 10 * time.Second
-	anonymousAnswer = 15 * time.Minute // above the longest blocking query
+	anonymousAnswer = 15 * time.Minute       // above the longest blocking query
+	drainGrace      = 500 * time.Millisecond // for requests that do not block
 	drainTimeout    = 5 * time.Second
 	streamBuffer    = 1 << 20
 	pingAfter       = 15 * time.Second // of silence
@@ -31,11 +32,14 @@ const (
 )
 
 // Serve answers HTTP/2 requests with h until ctx ends or the listener is closed. When
-// ctx ends, requests find their context cancelled, connections are told to go away and
-// have drainTimeout for what they began. From tells h who asks. Answers to a verified
-// peer have no time limit; whether it is alive is found out by pings.
+// ctx ends, connections are told to go away. What they began goes on for drainGrace,
+// then finds its context cancelled, and is cut off after drainTimeout. From tells h who
+// asks. Answers to a verified peer have no time limit; whether it is alive is found out
+// by pings.
 func (l *Listener) Serve(ctx context.Context, h http.Handler) error {
-	known, rest := l.httpServer(ctx, h), l.httpServer(ctx, l.demand(h))
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	known, rest := l.httpServer(base, h), l.httpServer(base, l.demand(h))
 	rest.IdleTimeout = anonymousIdle
 	rest.WriteTimeout = anonymousAnswer
 	rest.HTTP2.MaxConcurrentStreams = anonymousStream
@@ -49,7 +53,9 @@ func (l *Listener) Serve(ctx context.Context, h http.Handler) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	shutdown(context.WithoutCancel(ctx), known, rest)
+	grace := time.AfterFunc(drainGrace, cancel)
+	defer grace.Stop()
+	shutdown(base, known, rest)
 	serving.Wait()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -59,7 +65,7 @@ func (l *Listener) Serve(ctx context.Context, h http.Handler) error {
 
 // shutdown lets the servers finish what they began, both at the same time.
 func shutdown(ctx context.Context, servers ...*http.Server) {
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, s := range servers {

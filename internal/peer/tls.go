@@ -263,6 +263,12 @@ func (m *material) serverConfig() *tls.Config {
 			}
 			return m.cert, nil
 		},
+		VerifyConnection: func(state tls.ConnectionState) error { // so that who dials is told in an alert
+			if id, _ := m.identify(&state); state.NegotiatedProtocol == protoRaft && id.Kind != Server {
+				return errNotServer
+			}
+			return nil
+		},
 	}
 	if m.incoming == nil {
 		cfg.ClientAuth = tls.RequestClientCert // without roots of ours, Go would take the machine's

@@ -1,0 +1,11 @@
+package peer
+
+// Headers of the server port. On any other port they mean nothing.
+const (
+	// HopsHeader counts the agents that have passed a request on.
+	HopsHeader = "X-Lictor-Hops"
+
+	// NotAppliedHeader is on an answer to a request that has changed nothing and
+	// may be sent again, to this server or another.
+	NotAppliedHeader = "X-Lictor-Not-Applied"
+)
