@@ -38,9 +38,8 @@ type Member struct {
 	Address string // host:port of the server port
 	Version string
 	Status  Status
-	Expect  int               // bootstrap_expect; 0 is none
-	Alone   bool              // it begins a cluster by itself: bootstrap
-	Meta    map[string]string // of the node
+	Expect  int  // bootstrap_expect; 0 is none
+	Alone   bool // it begins a cluster by itself: bootstrap
 }
 
 // Peer is a server that replicates.
