@@ -37,7 +37,7 @@ func (c *Changes) Note(index uint64, rows memdb.Changes) {
 	found := changesOf(index, rows)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = index
+	c.last = max(c.last, index)
 	for _, change := range found {
 		c.kept[c.next%keptChanges] = change
 		c.next++

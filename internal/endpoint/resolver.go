@@ -44,6 +44,9 @@ type Resolver struct {
 	// call (see Consistency); errs.Unavailable if it cannot. It is called before a secret is
 	// refused, so that no token that was issued ever is. nil: Store always does.
 	CatchUp func(ctx context.Context) error
+	// Applied returns an index up to which Store holds everything. nil: what
+	// the tables know of themselves.
+	Applied func() uint64
 
 	once        sync.Once
 	tokens      *generations[logging.Secret, resolved]

@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/peer"
 )
 
 // Resolver turns a request's token into its caller. Servers look it up, client
@@ -50,10 +51,13 @@ type API struct {
 	UIEnabled  bool
 	Log        *slog.Logger
 
-	Agent  Agent
-	Gossip Gossip
-	Config Config
+	Agent   Agent
+	Gossip  Gossip
+	Config  Config
+	Cluster Cluster // of a server; see PeerHandler
+	Forward Forward // of what this agent does not serve; nil on a server that is alone
 
+	peer        bool          // this is the API of the server port
 	bodyTimeout time.Duration // 0 is the constant of that name
 }
 
@@ -87,6 +91,9 @@ func (a *API) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer a.recoverPanic(w, r)
 		a.commonHeaders(w.Header())
+		if !a.peer {
+			r.Header.Del(peer.HopsHeader)
+		}
 		r = a.limitBody(w, r)
 		if to := cleanPath(r); to != "" {
 			w.Header().Set("Location", to)

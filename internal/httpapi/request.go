@@ -46,10 +46,7 @@ type request struct {
 // newRequest reads what the wrapper needs from req and resolves the caller. Its
 // errors are of any kind.
 func (a *API) newRequest(req *http.Request, row *route) (*request, error) {
-	r := &request{Request: req, maxBody: maxBody}
-	if row.options&bigBody != 0 {
-		r.maxBody = maxLoginBody
-	}
+	r := &request{Request: req, maxBody: row.maxBody()}
 	if enabled, _ := a.Resolver.ACLs(); !enabled && row.needsACLs() {
 		return r, acl.ErrDisabled
 	}
@@ -64,8 +61,8 @@ func (a *API) newRequest(req *http.Request, row *route) (*request, error) {
 		return r, err
 	}
 	r.token = requestToken(req, r.query)
-	if r.token == "" && row.options&noDefaultToken == 0 {
-		r.token = a.Agent.Tokens.Get(TokenDefault)
+	if r.token == "" {
+		r.token = a.defaultToken(row)
 	}
 	if row.needsToken() {
 		if r.caller, err = a.Resolver.Resolve(req.Context(), r.token); err != nil {
@@ -74,6 +71,23 @@ func (a *API) newRequest(req *http.Request, row *route) (*request, error) {
 		r.caller.Asked = &r.asked
 	}
 	return r, r.setScope(a, row)
+}
+
+// maxBody returns how many bytes a body of the route may have.
+func (r *route) maxBody() int64 {
+	if r.options&bigBody != 0 {
+		return maxLoginBody
+	}
+	return maxBody
+}
+
+// defaultToken returns this agent's own token for requests of row that come
+// without one. It is not for those that other agents have passed on.
+func (a *API) defaultToken(row *route) logging.Secret {
+	if a.peer || row.options&noDefaultToken != 0 {
+		return ""
+	}
+	return a.Agent.Tokens.Get(TokenDefault)
 }
 
 // requestToken returns the token that a request carries, "" for none

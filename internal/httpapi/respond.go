@@ -32,8 +32,12 @@ func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	if d, ok := v.(document); ok {
-		writeDocument(w, http.StatusOK, d)
+	switch v := v.(type) {
+	case document:
+		writeDocument(w, http.StatusOK, v)
+		return
+	case stream:
+		v(w)
 		return
 	}
 	body, err := json.Marshal(v)

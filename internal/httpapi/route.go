@@ -44,6 +44,7 @@ const (
 	noDefaultToken                     // the agent's own token is not used in place of none
 	localRead                          // the agent itself answers, and may be asked to wait for a change
 	anyPartition                       // a server answers for any partition, though the route is Local
+	fromAgent                          // only agents of this datacenter may call it, by their certificate
 )
 
 type route struct {

@@ -31,14 +31,43 @@ func (e *statusError) Error() string { return e.text }
 
 // serve answers a request of row.
 func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
-	if row.method != http.MethodGet && !a.mayWrite(req) {
-		a.fail(w, req, errWritesRestricted)
-		return
-	}
-	r, err := a.newRequest(req, row)
-	if err != nil {
+	if err := a.admit(req, row); err != nil {
 		a.fail(w, req, err)
 		return
+	}
+	req, done, err := a.pass(w, req, row)
+	if done && err == nil {
+		return
+	}
+	var r *request
+	var answer any
+	if !done {
+		r, answer, err = a.answer(w, req, row)
+	}
+	if err != nil {
+		a.markNotApplied(w.Header(), row, req, err)
+		a.fail(w, req, err)
+		return
+	}
+	a.succeed(w, r, answer)
+}
+
+// admit decides by who is connected whether there is a request at all.
+func (a *API) admit(req *http.Request, row *route) error {
+	if !row.admits(req) {
+		return errNotPeer
+	}
+	if row.method != http.MethodGet && !a.mayWrite(req) {
+		return errWritesRestricted
+	}
+	return nil
+}
+
+// answer calls the handler of row, and sets the headers of a read.
+func (a *API) answer(w http.ResponseWriter, req *http.Request, row *route) (*request, any, error) {
+	r, err := a.newRequest(req, row)
+	if err != nil {
+		return nil, nil, err
 	}
 	answer, err := row.handle(a, r)
 	if r.meta != nil {
@@ -47,13 +76,9 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
 		w.Header().Set("X-Consul-Results-Filtered-By-Acls", "true")
 	}
 	if row.needsDecision() && !r.asked.Load() && tells(answer, err) {
-		answer, err = nil, fmt.Errorf("%w: %s %s", errUndecided, row.method, row.path)
+		return nil, nil, fmt.Errorf("%w: %s %s", errUndecided, row.method, row.path)
 	}
-	if err != nil {
-		a.fail(w, req, err)
-		return
-	}
-	a.succeed(w, r, answer)
+	return r, answer, err
 }
 
 // tells reports whether an answer says something about the state, so that it

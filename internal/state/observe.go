@@ -3,8 +3,8 @@ package state
 import "github.com/hashicorp/go-memdb"
 
 // Observer is told what a committed write has changed: each row as it was,
-// nil for a new one, and as it is, nil for one that was removed. No rows mean that a
-// snapshot has replaced everything. It is called by the one writer, so it may not
+// nil for a new one, and as it is, nil for one that was removed. No rows, with index
+// 0, mean that a snapshot has replaced everything. It is called by the one writer, so it may not
 // block, and sees writes in their order.
 type Observer func(index uint64, rows memdb.Changes)
 
@@ -20,13 +20,18 @@ func (s *Store) commit(tx *Tx) {
 	}
 }
 
-// replaced tells the observer that everything is another at tx.
-func (s *Store) replaced(tx *Tx) {
+// replaced tells the observer that everything is another.
+func (s *Store) replaced() {
 	if o := s.observer.Load(); o != nil {
-		all := make([]TableName, 0, numTables)
-		for t := range numTables {
-			all = append(all, t)
-		}
-		(*o)(tx.LastIndex(all...), nil)
+		(*o)(0, nil)
 	}
+}
+
+// LastWrite returns the greatest index at which any table changed.
+func (tx *Tx) LastWrite() uint64 {
+	m, last := tx.meta(), uint64(1)
+	for _, index := range m.changed {
+		last = max(last, index)
+	}
+	return last
 }

@@ -151,7 +151,7 @@ func (r *Restore) Commit() error {
 	r.tx.Commit()
 	old := r.store.content.Swap(r.content)
 	close(old.abandoned)
-	r.store.replaced(r.store.Read())
+	r.store.replaced()
 	return nil
 }
 

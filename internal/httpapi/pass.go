@@ -1,0 +1,75 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/peer"
+	"github.com/lictor/lictor/internal/raftnode"
+)
+
+// Forward passes a request on to the server that can answer it (see
+// forward.Forwarder).
+type Forward interface {
+	// Forward reports whether the request was answered elsewhere, or could not be,
+	// with an error; if not, this agent answers. onLeader: only the leader may; safe: it
+	// may be sent any number of times. It reads the body with body.
+	Forward(w http.ResponseWriter, r *http.Request, onLeader, safe bool, body func() ([]byte, error)) (done bool, err error)
+}
+
+// safe reports whether a request of the route changes nothing: what any server
+// may answer cannot, because only the leader writes.
+func (r *route) safe() bool { return r.method == http.MethodGet || r.served == OnServer }
+
+// pass lets somebody else answer where this agent does not serve the route. It
+// returns the request to answer if it is this agent's after all; done says that it is not.
+func (a *API) pass(w http.ResponseWriter, req *http.Request, row *route) (_ *http.Request, done bool, err error) {
+	if a.Forward == nil || row.served == Local {
+		return req, false, nil
+	}
+	out := a.withOwnToken(req, row)
+	done, err = a.Forward.Forward(w, out, row.served == OnLeader, row.safe(), func() ([]byte, error) {
+		data, err := (&request{Request: out, maxBody: row.maxBody()}).readBody()
+		req = withBody(req, data)
+		return data, err
+	})
+	return req, done, err
+}
+
+// withOwnToken adds this agent's default token to a request without one: the
+// agent that passes a request on speaks for its caller.
+func (a *API) withOwnToken(req *http.Request, row *route) *http.Request {
+	own := a.defaultToken(row)
+	if own == "" || requestToken(req, req.URL.Query()) != "" {
+		return req
+	}
+	out := *req
+	out.Header = req.Header.Clone()
+	out.Header.Set("X-Consul-Token", own.Reveal())
+	return &out
+}
+
+// withBody returns req with a body that was read before.
+func withBody(req *http.Request, data []byte) *http.Request {
+	if len(data) == 0 {
+		return req
+	}
+	out := *req
+	out.Body = io.NopCloser(bytes.NewReader(data))
+	return &out
+}
+
+// markNotApplied tells another agent that its request may be sent again: it
+// has changed nothing, and an error may be gone then or elsewhere.
+func (a *API) markNotApplied(h http.Header, row *route, req *http.Request, err error) {
+	if !a.peer {
+		return
+	}
+	cut := row.safe() && (errs.KindOf(err) == errs.Unavailable || req.Context().Err() != nil)
+	if cut || errors.Is(err, raftnode.ErrNoLeader) {
+		h.Set(peer.NotAppliedHeader, "true")
+	}
+}
