@@ -45,6 +45,8 @@ var open = map[string][3]string{
 	// filtered to nothing
 	"GET /v1/namespaces":             {"200 []", "200 []", "403 ACL not found"},
 	"GET /v1/agent/members":          {"200 []", "200 []", "403 ACL not found"},
+	"GET /v1/catalog/nodes":          {"200 []", "200 []", "403 ACL not found"},
+	"GET /v1/health/node/{node}":     {"200 []", "200 []", "403 ACL not found"},
 	"GET /v1/coordinate/nodes":       {"200 []", "200 []", "403 ACL not found"},
 	"GET /v1/coordinate/node/{node}": {"404 ", "404 ", "403 ACL not found"},
 	"GET /v1/coordinate/datacenters": all3("200"),
