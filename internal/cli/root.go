@@ -28,6 +28,7 @@ func Root(extra ...*Command) *Command {
 		partition(),
 		reload(),
 		rtt(),
+		tlsGroup(),
 		validate(),
 		VersionCommand(),
 	)
@@ -44,6 +45,7 @@ func acl() *Command {
 			aclAuthMethod(),
 			aclBindingRule(),
 			aclBootstrap(),
+			aclExplain(),
 			aclPolicy(),
 			aclRole(),
 			aclSetAgentToken(),
