@@ -33,7 +33,7 @@ type Explanation struct {
 type DecidingRule struct {
 	Default bool   // a rule of the namespace's defaults
 	Grant   int    // index of the rule's grant in own or, for such a rule, in defaults
-	Text    string // the rule's head with the blocks around it: namespace "team" > service_prefix "web"
+	Text    string // the rule's head with the blocks around it: namespace "team" / service_prefix "web"
 	Line    int    // where it stands in the text of its policy, from 1
 	Column  int
 	Access  Access // what it grants
@@ -271,7 +271,7 @@ func (r *rule) head() string {
 	if keywords[strings.TrimSuffix(r.keyword, "_prefix")].labelled {
 		text = r.title()
 	}
-	return strings.Join(append(parts, text), " > ")
+	return strings.Join(append(parts, text), " / ")
 }
 
 // change says what would have to change for p to be granted. The zero spot is

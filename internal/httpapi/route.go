@@ -57,7 +57,7 @@ type route struct {
 }
 
 var routes = slices.Concat(tokenRoutes, policyRoutes, roleRoutes, templateRoutes, authMethodRoutes,
-	bindingRuleRoutes, loginRoutes, aclRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes,
+	bindingRuleRoutes, loginRoutes, aclRoutes, explainRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes,
 	memberRoutes, keyringRoutes, coordinateRoutes, nodeRoutes)
 
 // Routes returns every row of the table, ordered by path and method.

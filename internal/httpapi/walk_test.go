@@ -36,6 +36,7 @@ var open = map[string][3]string{
 	"POST /v1/acl/login":              all3(`403 ACL not found: auth method "" not found`),
 	"POST /v1/acl/logout":             {"401 Supplied token does not exist", "403 Permission denied: token wasn't created via login", "403 ACL not found"},
 	"POST /v1/internal/acl/authorize": {"200 []", "200 []", "403 ACL not found"},
+	"POST /v1/acl/explain":            {`400 invalid resource ""`, `400 invalid resource ""`, "403 ACL not found"},
 	"GET /v1/agent/version":           all3("200"),
 	"GET /v1/status/leader":           all3("200"),
 	"GET /v1/status/peers":            all3("200"),
