@@ -249,3 +249,20 @@ func TestServeEndsWithThePort(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestComplaintsAreThrottled(t *testing.T) {
+	lines := &logged{news: make(chan struct{}, 1)}
+	log := slog.New(slog.NewTextHandler(lines, nil))
+	noise := throttle{second: time.Now().Add(time.Hour)}
+	for range 100 {
+		noise.warn(log, "again")
+	}
+	if n := strings.Count(lines.text.String(), "\n"); n != complaints {
+		t.Errorf("%d lines", n)
+	}
+	noise.second = time.Now().Add(-time.Second)
+	noise.warn(log, "again")
+	if !strings.HasSuffix(lines.text.String(), "not_logged=90\n") {
+		t.Errorf("the last lines:\n%s", lines.text.String())
+	}
+}

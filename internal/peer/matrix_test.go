@@ -70,6 +70,7 @@ func TestOptionMatrix(t *testing.T) {
 		{"the dialled server is of another datacenter", strict(ours.server(t, "dc2"), ours), client(serverPair), nil, "not server.dc1.consul", "not server.dc1.consul"},
 		{"the dialled one is a client agent", strict(clientPair, ours), client(serverPair), nil, "not server.dc1.consul", "not server.dc1.consul"},
 		{"the dialled server is of another CA", strict(other.server(t, "dc1"), other, ours), client(serverPair), nil, unknownCA, unknownCA},
+		{"the dialled server has its name from the mesh CA", strict(meshCA.custom(t, []string{"server.dc1.consul"}), ours), client(serverPair), nil, unknownCA, unknownCA},
 		{"without verify_server_hostname the CA is enough, but not for raft", strict(ours.server(t, "dc2"), ours),
 			with(client(serverPair), func(c *TLSConfig) { c.VerifyServerHostname = false }), nil, "server s1", "not server.dc1.consul"},
 		{"without verify_server_hostname another CA is still refused", strict(other.server(t, "dc1"), other, ours),
