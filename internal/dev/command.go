@@ -2,6 +2,7 @@ package dev
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"os/signal"
@@ -26,7 +27,10 @@ to paste. No AWS account and no network are needed.`,
 			fs.IntVar(&opts.HTTPPort, "http-port", 0, "port of the HTTP API; by default 8500, or a free one where it is taken")
 			fs.IntVar(&opts.HTTPSPort, "https-port", 0, "port of the HTTPS API; by default 8501, or a free one where it is taken")
 		},
-		Run: func(ctx context.Context, env *cli.Env, _ []string) error {
+		Run: func(ctx context.Context, env *cli.Env, args []string) error {
+			if len(args) > 0 {
+				return errors.New("Should have no non-flag arguments.")
+			}
 			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			opts.Out = env.Out
