@@ -19,7 +19,7 @@ type Server struct {
 var errNoPeer = errs.New(errs.Invalid, "cannot find peer")
 
 // Configuration returns the cluster's servers as this one knows them, and the
-// index of the log entry that says so.
+// index of the log entry that says so; 0 if that is not known.
 func (n *Node) Configuration() (servers []Server, index uint64) {
 	f := n.raft.GetConfiguration()
 	for _, s := range f.Configuration().Servers {

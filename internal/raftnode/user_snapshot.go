@@ -54,8 +54,10 @@ func asSnapshotError(what string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown):
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrRaftShutdown):
 		return ErrNoLeader
+	case errors.Is(err, raft.ErrLeadershipLost): // while it was under way
+		return ErrLeadershipLost
 	case errors.Is(err, raft.ErrNothingNewToSnapshot):
 		return errs.New(errs.Unavailable, "there is nothing to take a snapshot of yet")
 	}
