@@ -122,7 +122,7 @@ func ValidateMethod(m *Method, types []Type) (Verifier, error) {
 	if m.MaxTokenTTL != 0 && m.MaxTokenTTL < MinTokenTTL {
 		return nil, errs.Errorf(errs.Invalid, "MaxTokenTTL %s cannot be less than %s", m.MaxTokenTTL, MinTokenTTL)
 	}
-	v, err := typ.Open(m.Config)
+	v, err := open(m, typ)
 	if err != nil {
 		return nil, errs.Errorf(errs.Invalid, "Invalid Auth Method: %w", err)
 	}
@@ -138,7 +138,7 @@ func Open(m *Method, types []Type) (Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return typ.Open(m.Config)
+	return open(m, typ)
 }
 
 func findType(name string, types []Type) (Type, error) {
@@ -177,15 +177,20 @@ func validateNamespaceRules(m *Method, example Identity) error {
 // namespace exists is the caller's to check.
 func ChooseNamespace(rules []NamespaceRule, id Identity, own string) (string, error) {
 	for _, r := range rules {
-		match, err := selects(r.Selector, id)
-		if err != nil {
-			return "", err
-		}
-		if match {
-			return bindNamespace(r.BindNamespace, id)
+		if name, match, err := r.Bind(id); err != nil || match {
+			return name, err
 		}
 	}
 	return own, nil
+}
+
+// Bind says whether r matches id, and the namespace that it names then.
+func (r NamespaceRule) Bind(id Identity) (name string, match bool, err error) {
+	if match, err = selects(r.Selector, id); err != nil || !match {
+		return "", match, err
+	}
+	name, err = bindNamespace(r.BindNamespace, id)
+	return name, true, err
 }
 
 func bindNamespace(template string, id Identity) (string, error) {

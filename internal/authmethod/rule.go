@@ -87,20 +87,22 @@ func ValidateRule(r BindingRule, example Identity) error {
 func Bind(rules []BindingRule, id Identity) (Bindings, error) {
 	var all Bindings
 	for _, r := range rules {
-		match, err := selects(r.Selector, id)
+		links, _, err := r.Bind(id)
 		if err != nil {
 			return Bindings{}, err
 		}
-		if !match {
-			continue
-		}
-		links, err := r.Links(id)
-		if err != nil {
-			return Bindings{}, err
-		}
-		all.add(links)
+		all.Add(links)
 	}
 	return all, nil
+}
+
+// Bind says whether r matches id, and what it binds id to then.
+func (r BindingRule) Bind(id Identity) (links Bindings, match bool, err error) {
+	if match, err = selects(r.Selector, id); err != nil || !match {
+		return Bindings{}, match, err
+	}
+	links, err = r.Links(id)
+	return links, true, err
 }
 
 // Links returns what r binds id to, whatever its Selector says. Names of services
@@ -149,7 +151,8 @@ func (r BindingRule) links(id Identity, lower func(string) string) (Bindings, er
 	return b, nil
 }
 
-func (b *Bindings) add(more Bindings) {
+// Add adds what more has and b lacks.
+func (b *Bindings) Add(more Bindings) {
 	b.Services = union(b.Services, more.Services)
 	b.Nodes = union(b.Nodes, more.Nodes)
 	b.Roles = union(b.Roles, more.Roles)
