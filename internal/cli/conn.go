@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"net"
@@ -28,6 +29,8 @@ type conn struct {
 	datacenter                                  string
 	stale                                       bool
 	namespace, partition                        string
+
+	answer time.Duration // how long the first byte of an answer may take; 0 is answerTimeout
 }
 
 // connectionFlags are the names that the usage shows apart from a command's own.
@@ -107,7 +110,7 @@ func (c *conn) config(env *Env) (*api.Config, error) {
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSHandshakeTimeout:   dialTimeout,
-			ResponseHeaderTimeout: answerTimeout,
+			ResponseHeaderTimeout: cmp.Or(c.answer, answerTimeout),
 		},
 		TLSConfig: api.TLSConfig{
 			Address:  or(c.name, api.HTTPTLSServerName, ""),
