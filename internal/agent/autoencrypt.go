@@ -21,6 +21,7 @@ import (
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/peer"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -202,7 +203,7 @@ func (a *AutoEncrypt) sign(ctx context.Context, addr string, csr []byte, key log
 		Scope: tenancy.Scope{Partition: a.Partition},
 	}
 	var answer endpoint.SignAnswer
-	path := "/internal/auto-encrypt/sign"
+	path := peer.SignPath
 	if a.Partition != "" {
 		path += "?partition=" + url.QueryEscape(a.Partition)
 	}
