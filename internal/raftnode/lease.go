@@ -80,6 +80,14 @@ func (t *transport) open() { t.receiving.Go(t.receive) }
 // Consumer implements raft.Transport.
 func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
 
+// inject hands raft a request that nobody sent, unless stop is closed first.
+func (t *transport) inject(rpc raft.RPC, stop <-chan struct{}) {
+	select {
+	case t.rpcs <- rpc:
+	case <-stop:
+	}
+}
+
 // receive passes requests on until close.
 func (t *transport) receive() {
 	for {

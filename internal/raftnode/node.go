@@ -80,9 +80,7 @@ func newNode(cfg Config, st *storage) *Node {
 	n.life, n.end = context.WithCancel(context.Background())
 	inner := cfg.Transport
 	if inner == nil {
-		addr, t := raft.NewInmemTransport(raft.ServerAddress(cfg.Addr))
-		t.Connect(addr, t) // for campaign
-		inner = t
+		_, inner = raft.NewInmemTransport(raft.ServerAddress(cfg.Addr))
 	}
 	n.transport = newTransport(inner, n.acks)
 	return n
@@ -153,18 +151,17 @@ func (n *Node) checkMember(servers []raft.Server) error {
 }
 
 // campaign lets a server that is its cluster's only one stand for election at
-// once instead of waiting for a leader that cannot exist. If the message does not
-// arrive, the election time-out does the same later.
+// once instead of waiting for a leader that cannot exist. It tells raft what a leader
+// that goes would say.
 func (n *Node) campaign() {
-	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax,
-		ID:              []byte(n.cfg.ID),
-		Addr:            n.transport.EncodePeer(raft.ServerID(n.cfg.ID), n.transport.LocalAddr()),
-	}}
-	err := n.transport.TimeoutNow(raft.ServerID(n.cfg.ID), n.transport.LocalAddr(), req, &raft.TimeoutNowResponse{})
-	if err != nil {
-		n.log.Debug("waiting for the election time-out", "err", err)
-	}
+	n.transport.inject(raft.RPC{
+		Command: &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+			ProtocolVersion: raft.ProtocolVersionMax,
+			ID:              []byte(n.cfg.ID),
+			Addr:            n.transport.EncodePeer(raft.ServerID(n.cfg.ID), n.transport.LocalAddr()),
+		}},
+		RespChan: make(chan raft.RPCResponse, 1), // nobody waits for the answer
+	}, n.stop)
 }
 
 // watchLeadership keeps term and leaderCh up to date. A server counts as the leader once

@@ -8,9 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+// scriptTime is when scripts that still run are ended, with the stacks of the
+// command that hangs.
+const scriptTime = 3 * time.Minute
 
 // binaries is the directory of the built commands.
 var binaries string
@@ -44,6 +49,7 @@ func (b builder) Run() int {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
+		Deadline:            time.Now().Add(scriptTime),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
