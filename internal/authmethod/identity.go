@@ -27,6 +27,15 @@ type Identity struct {
 	ProofEnds time.Time
 }
 
+// UsedProof is the Proof of a login that was made, kept until it is worthless.
+type UsedProof struct {
+	Proof       string
+	Ends        time.Time
+	AccessorID  string // of the login's token
+	CreateIndex uint64
+	ModifyIndex uint64
+}
+
 // Type is a kind of auth method, such as aws-iam.
 type Type interface {
 	// Name is what Method.Type says.

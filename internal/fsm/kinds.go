@@ -27,6 +27,9 @@ var kinds = map[uint64]Command{
 	16: NamespaceSet{},
 	17: CARootSet{},
 	18: AutopilotSet{},
+	40: Login{},
+	41: LoginProofsReap{},
+	42: TokenRenew{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

@@ -95,6 +95,9 @@ func setup() []Command {
 		BindingRuleSet{Rule: authmethod.BindingRule{ID: "b0", AuthMethod: "old", BindType: "service", BindName: "x", Scope: team}},
 		TokenSet{Token: token(team, "a0", "s0")},
 		TokenSet{Token: func() acl.Token { t := loginToken(); t.AccessorID, t.SecretID = "a-old", "s-old"; return t }()},
+		TokenSet{Token: func() acl.Token { t := loginToken(); t.AccessorID, t.SecretID = "a-lease", "s-lease"; return t }()},
+		Login{Token: func() acl.Token { t := loginToken(); t.AccessorID, t.SecretID = "a-used", "s-used"; return t }(),
+			Method: team, MethodIndex: 19, Proof: "p-old", ProofEnds: expiry},
 	}
 }
 
@@ -137,6 +140,12 @@ func samples() []sample {
 			CleanupDeadServers: true, LastContactThreshold: time.Second, MaxTrailingLogs: 500, MinQuorum: 3,
 			ServerStabilizationTime: time.Minute, RedundancyZoneTag: "zone", DisableUpgradeMigration: true, UpgradeVersionTag: "build",
 		}, Compare: true}, true},
+		{40, Login{
+			Token:  func() acl.Token { t := loginToken(); t.AccessorID, t.SecretID = "a-new", "s-new"; return t }(),
+			Method: team, MethodIndex: 19, Lease: true, Proof: "p-new", ProofEnds: expiry, SingleUse: true,
+		}, true},
+		{41, LoginProofsReap{Proofs: []string{"p-old"}, Now: expiry}, false},
+		{42, TokenRenew{Scope: team, AccessorID: "a-lease", IfIndex: 24, ExpirationTime: expiry.Add(time.Hour), Now: sampleTime}, true},
 	}
 }
 

@@ -43,6 +43,7 @@ var recordKinds = []struct {
 	{7, state.TableTokens, func() any { return new(acl.Token) }},
 	{10, state.TableCARoots, func() any { return new(ca.Root) }},
 	{11, state.TableAutopilot, func() any { return new(autopilot.Config) }},
+	{40, state.TableLoginProofs, func() any { return new(authmethod.UsedProof) }},
 }
 
 const (

@@ -130,19 +130,11 @@ func putToken(tx *state.Tx, t acl.Token, old *acl.Token) error {
 
 // checkFree refuses an accessor or a secret that is any other token's accessor or secret.
 func checkFree(tx *state.Tx, t *acl.Token) error {
-	taken := func(id string) (bool, error) {
-		a, err := tx.TokenByAccessor(nil, id)
-		if err != nil || a != nil {
-			return a != nil, err
-		}
-		s, err := tx.TokenBySecret(nil, logging.Secret(id))
-		return s != nil, err
-	}
 	for _, id := range []struct {
 		value string
 		inUse error
 	}{{t.AccessorID, errAccessorInUse}, {t.SecretID.Reveal(), errSecretInUse}} {
-		used, err := taken(id.value)
+		used, err := taken(tx, id.value)
 		if err != nil {
 			return err
 		}
@@ -151,6 +143,16 @@ func checkFree(tx *state.Tx, t *acl.Token) error {
 		}
 	}
 	return nil
+}
+
+// taken reports whether id is any token's accessor or secret.
+func taken(tx *state.Tx, id string) (bool, error) {
+	a, err := tx.TokenByAccessor(nil, id)
+	if err != nil || a != nil {
+		return a != nil, err
+	}
+	s, err := tx.TokenBySecret(nil, logging.Secret(id))
+	return s != nil, err
 }
 
 // checkLinks refuses links to policies and roles that do not exist.

@@ -21,12 +21,13 @@ const (
 	TableNamespaces
 	TableCARoots
 	TableAutopilot
+	TableLoginProofs
 	numTables
 )
 
 var tableNames = [numTables]string{
 	"tokens", "policies", "roles", "auth-methods", "binding-rules", "partitions", "namespaces",
-	"ca-roots", "autopilot",
+	"ca-roots", "autopilot", "login-proofs",
 }
 
 // String returns the table's name in snapshots.

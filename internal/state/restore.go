@@ -51,6 +51,8 @@ func (tx *Tx) Rows(t TableName) (iter.Seq[any], error) {
 		return allRows(tx, caRoots)
 	case TableAutopilot:
 		return allRows(tx, autopilotConfig)
+	case TableLoginProofs:
+		return allRows(tx, loginProofs)
 	}
 	return nil, fmt.Errorf("no such table: %s", t)
 }
@@ -84,6 +86,7 @@ type Restore struct {
 	namespaces   *store.Loader[tenancy.Namespace]
 	caRoots      *store.Loader[ca.Root]
 	autopilot    *store.Loader[autopilot.Config]
+	loginProofs  *store.Loader[authmethod.UsedProof]
 }
 
 // Restore begins to replace the store's content. Nothing is seen of it before Commit.
@@ -94,7 +97,7 @@ func (s *Store) Restore() *Restore {
 		tokens: tokens.rows.Load(), policies: policies.rows.Load(), roles: roles.rows.Load(),
 		authMethods: authMethods.rows.Load(), bindingRules: bindingRules.rows.Load(),
 		partitions: partitions.rows.Load(), namespaces: namespaces.rows.Load(), caRoots: caRoots.rows.Load(),
-		autopilot: autopilotConfig.rows.Load(),
+		autopilot: autopilotConfig.rows.Load(), loginProofs: loginProofs.rows.Load(),
 	}
 }
 
@@ -124,6 +127,8 @@ func (r *Restore) Put(row any) error {
 		return r.caRoots.Add(db, row)
 	case *autopilot.Config:
 		return r.autopilot.Add(db, row)
+	case *authmethod.UsedProof:
+		return r.loginProofs.Add(db, row)
 	case *Meta:
 		return r.putMeta(row)
 	}
@@ -142,7 +147,7 @@ func (r *Restore) putMeta(in *Meta) error {
 // old content stays, and Abort has to follow.
 func (r *Restore) Commit() error {
 	for _, l := range []interface{ Finish(*memdb.Txn) error }{
-		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots, r.autopilot,
+		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots, r.autopilot, r.loginProofs,
 	} {
 		if err := l.Finish(r.tx.db); err != nil {
 			return err

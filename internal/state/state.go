@@ -42,7 +42,7 @@ func New() *Store {
 
 func newContent() *content {
 	db, err := store.Open(metaTable, tokens.rows, policies.rows, roles.rows,
-		authMethods.rows, bindingRules.rows, partitions.rows, namespaces.rows, caRoots.rows, autopilotConfig.rows)
+		authMethods.rows, bindingRules.rows, partitions.rows, namespaces.rows, caRoots.rows, autopilotConfig.rows, loginProofs.rows)
 	if err != nil {
 		panic("state: " + err.Error()) // the schema is wrong
 	}
