@@ -18,10 +18,12 @@ const (
 )
 
 // reap removes each token when its life is over, until ctx is done. It sleeps
-// until the next one ends; what it looks at is the index of such times.
+// until the next one ends; what it looks at is the index of such times. Proofs of
+// logins, which end some time later, go with them.
 func (l *Leader) reap(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.retry(ctx, "expired ACL tokens could not be removed", l.removeExpired)
+		l.retry(ctx, "proofs of past logins could not be removed", l.forgetProofs)
 		sleep(ctx, l.untilNext())
 	}
 }
