@@ -174,3 +174,28 @@ func TestAWaitForRootsEndsWithANewOne(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+func TestAServerFollowsTheRoots(t *testing.T) {
+	w := newWorld(t)
+	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	seen, done := make(chan int), make(chan error)
+	go func() {
+		done <- (&CARoots{w.Backend}).Follow(limit, func(roots [][]byte) error {
+			seen <- len(roots)
+			return nil
+		})
+	}()
+	for want := range 3 {
+		if got := <-seen; got != want {
+			t.Fatalf("%d roots, want %d", got, want)
+		}
+		if want < 2 {
+			w.meshRoot()
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -54,6 +54,28 @@ func (e *CARoots) List(ctx context.Context, who acl.Caller, r Read) (CARootList,
 	return list, m, err
 }
 
+// Follow calls use with the certificates of the roots, PEM, at once and after
+// each change, until ctx is done or use fails. A server accepts client agents by them.
+func (e *CARoots) Follow(ctx context.Context, use func(roots [][]byte) error) error {
+	for ctx.Err() == nil {
+		ws := memdb.NewWatchSet()
+		ws.Add(e.Store.Abandoned())
+		roots, err := e.Store.Read().CARoots(ws)
+		if err != nil {
+			return err
+		}
+		texts := make([][]byte, len(roots))
+		for i, r := range roots {
+			texts[i] = []byte(r.RootCert)
+		}
+		if err := use(texts); err != nil {
+			return err
+		}
+		_ = ws.WatchCtx(ctx) // its error is that of ctx
+	}
+	return nil
+}
+
 func listCARoots(tx *state.Tx, ws memdb.WatchSet) (CARootList, error) {
 	list := CARootList{Roots: []CARoot{}}
 	roots, err := tx.CARoots(ws)
