@@ -41,6 +41,14 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrongInFilesIsSaidBeforeWhatTheMachineLacks(t *testing.T) {
+	s := sources(t, "-data-dir=/d", "-node=n", "-bootstrap")
+	s.Host = machine("lo=127.0.0.1")
+	if _, _, err := Load(s); err == nil || err.Error() != "'bootstrap = true' requires 'server = true'" {
+		t.Error(err)
+	}
+}
+
 func TestAdvertisedAddress(t *testing.T) {
 	for _, tc := range []struct {
 		name string
