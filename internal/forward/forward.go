@@ -11,9 +11,10 @@ package forward
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
@@ -59,7 +60,8 @@ type Forwarder struct {
 // has failed to with an error that the caller has to answer with: errs.Unavailable
 // where a retry may help, or body's own. Otherwise this agent is the one that can.
 // With onLeader only the leader can. What is safe changes nothing, so that it may be sent any
-// number of times. body reads r's body within its bounds; it is called at most once.
+// number of times. body reads r's body within its bounds; it is called at most once. Without body, r's own is
+// sent on as it comes in: then nothing is sent again once it has begun.
 func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, onLeader, safe bool, body func() ([]byte, error)) (done bool, err error) {
 	if f.here(onLeader) {
 		return false, nil
@@ -73,7 +75,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, onLeader, sa
 			return false, nil
 		}
 		res, err := t.send(r.Context())
-		if err == nil && !t.again(res) {
+		if err == nil && (t.begun() || !t.again(res)) {
 			return true, t.deliver(w, res)
 		}
 		if err != nil && !t.mayRetry(err) {
@@ -111,6 +113,7 @@ type travel struct {
 	first    bool // this agent is the one that it came to first
 	until    time.Time
 	failed   map[string]bool // servers that did not answer since the last round
+	through  *through        // the body that is sent on as it comes in; nil if it was read before
 }
 
 // newTravel prepares r to be sent.
@@ -122,12 +125,38 @@ func (f *Forwarder) newTravel(r *http.Request, safe bool, body func() ([]byte, e
 	if n >= maxHops {
 		return nil, raftnode.ErrNoLeader // everybody takes somebody else for the leader
 	}
+	t := &travel{Forwarder: f, safe: safe, first: n == 0}
+	if body == nil {
+		t.through = &through{Reader: r.Body}
+		t.template = outgoing(r, n, nil)
+		t.template.Body, t.template.ContentLength = t.through, r.ContentLength
+		return t, nil
+	}
 	content, err := body()
 	if err != nil {
 		return nil, err
 	}
-	return &travel{Forwarder: f, template: outgoing(r, n, content), safe: safe, first: n == 0}, nil
+	t.template = outgoing(r, n, content)
+	return t, nil
 }
+
+// through is a body on its way from the caller to a server.
+type through struct {
+	io.Reader
+	begun atomic.Bool
+}
+
+// Read implements io.Reader.
+func (b *through) Read(p []byte) (int, error) {
+	b.begun.Store(true)
+	return b.Reader.Read(p)
+}
+
+// Close implements io.Closer. The caller's body is closed by who answers the caller.
+func (b *through) Close() error { return nil }
+
+// begun reports whether a body that cannot be sent twice was begun.
+func (t *travel) begun() bool { return t.through != nil && t.through.begun.Load() }
 
 // send sends the request once.
 func (t *travel) send(ctx context.Context) (*http.Response, error) {
@@ -157,7 +186,7 @@ func (t *travel) send(ctx context.Context) (*http.Response, error) {
 		t.failed[addr] = true
 	}
 	if err != nil {
-		return nil, fmt.Errorf("pass the request on to %s: %w", addr, err)
+		return nil, errs.Errorf(errs.Unavailable, "pass the request on to %s: %w", addr, err)
 	}
 	return res, nil
 }
@@ -195,6 +224,9 @@ func (t *travel) again(res *http.Response) bool { return res.Header.Get(peer.Not
 
 // mayRetry reports whether the request may be sent again after err.
 func (t *travel) mayRetry(err error) bool {
+	if t.begun() {
+		return false
+	}
 	return t.safe || errors.Is(err, peer.ErrNotSent) || errors.Is(err, raftnode.ErrNoLeader) || errors.Is(err, ErrNoServers)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/peer"
 	"github.com/lictor/lictor/internal/raftnode"
@@ -21,23 +22,43 @@ func (f *Forwarder) ReadIndex(ctx context.Context, leader string, verify bool) (
 	if verify {
 		u.RawQuery = "verify"
 	}
-	res, err := f.Client.Do(ctx, leader, &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}})
-	if err != nil {
+	var answer struct{ Index uint64 }
+	if err := f.ask(ctx, leader, u, &answer); err != nil {
 		return 0, fmt.Errorf("ask for the read index: %w", err)
+	}
+	if answer.Index == 0 {
+		return 0, errs.New(errs.Unavailable, "ask for the read index: unusable answer")
+	}
+	return answer.Index, nil
+}
+
+// LogStats asks the server at addr how far its log is.
+func (f *Forwarder) LogStats(ctx context.Context, addr string) (autopilot.Stats, error) {
+	var stats autopilot.Stats
+	if err := f.ask(ctx, addr, &url.URL{Path: "/internal/raft-log"}, &stats); err != nil {
+		return autopilot.Stats{}, fmt.Errorf("ask for the log: %w", err)
+	}
+	return stats, nil
+}
+
+// ask decodes a server's answer into v. It returns raftnode.ErrNoLeader from one that had to lead.
+func (f *Forwarder) ask(ctx context.Context, addr string, u *url.URL, v any) error {
+	res, err := f.Client.Do(ctx, addr, &http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}})
+	if err != nil {
+		return err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
 	switch {
 	case err != nil:
-		return 0, errs.Errorf(errs.Unavailable, "ask for the read index: %w", err)
+		return errs.Errorf(errs.Unavailable, "%w", err)
 	case res.Header.Get(peer.NotAppliedHeader) != "":
-		return 0, raftnode.ErrNoLeader
+		return raftnode.ErrNoLeader
 	case res.StatusCode != http.StatusOK:
-		return 0, errs.Errorf(errs.Unavailable, "ask for the read index: %s: %s", res.Status, body)
+		return errs.Errorf(errs.Unavailable, "%s: %s", res.Status, body)
 	}
-	var answer struct{ Index uint64 }
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Index == 0 {
-		return 0, errs.Errorf(errs.Unavailable, "ask for the read index: unusable answer %q", body)
+	if err := json.Unmarshal(body, v); err != nil {
+		return errs.Errorf(errs.Unavailable, "unusable answer %q", body)
 	}
-	return answer.Index, nil
+	return nil
 }

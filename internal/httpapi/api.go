@@ -42,6 +42,9 @@ type API struct {
 	Namespaces   *endpoint.Namespaces
 	Authorizes   *endpoint.Authorizes
 	CARoots      CARoots
+	Snapshots    *endpoint.Snapshots
+	RaftServers  *endpoint.RaftServers
+	Autopilots   *endpoint.Autopilots
 
 	Datacenter string
 	NodeName   string

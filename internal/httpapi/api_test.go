@@ -94,6 +94,9 @@ type world struct {
 	raft *oneServer
 	log  *bytes.Buffer
 	http http.Handler
+
+	saved   *savedState
+	servers *threeServers
 }
 
 // newWorld returns an API whose ACLs deny by default, with a management token.
@@ -145,6 +148,9 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 			Peers:   func() []string { return []string{"127.0.0.1:8300"} },
 		},
 	}
+	w.saved = &savedState{store: st, fsm: w.raft.fsm}
+	w.api.Snapshots = &endpoint.Snapshots{Backend: b, Node: w.saved, TempDir: t.TempDir()}
+	w.servers = operate(w.api, b)
 	for _, c := range change {
 		c(w.api)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/peer"
@@ -30,11 +31,13 @@ type Raft interface {
 	ReadIndex(ctx context.Context) (uint64, error)
 	Leader() (addr, id string)
 	Configuration() (servers []raftnode.Server, index uint64)
+	LogStats() autopilot.Stats
 }
 
 // internalRoutes are served on the server port alone, and never passed on.
 var internalRoutes = []route{
 	{http.MethodGet, "/internal/read-index", Local, "none: whoever may connect may ask for a number", "internal.read_index", (*API).readIndex, fromAgent},
+	{http.MethodGet, "/internal/raft-log", Local, "none: how long a log is, is no secret", "internal.raft_log", (*API).raftLog, fromAgent},
 	{http.MethodGet, "/internal/servers", Local, "none: agents have to find servers", "internal.servers", (*API).servers, fromAgent},
 	{http.MethodPost, peer.SignPath, Local, "node:write", "internal.auto_encrypt.sign", (*API).signAgent, anyPartition},
 	{http.MethodPost, "/internal/acl/resolve", Local, "none: the secret in the body is what is asked about", "internal.acl.resolve", (*API).aclResolve, fromAgent},
@@ -91,6 +94,9 @@ func (a *API) readIndex(r *request) (any, error) {
 	index, err := ask(r.Context())
 	return struct{ Index uint64 }{index}, err
 }
+
+// raftLog handles GET /internal/raft-log: how far this server's log is.
+func (a *API) raftLog(*request) (any, error) { return a.Cluster.Raft.LogStats(), nil }
 
 // peerServer is a server in the answer of /internal/servers.
 type peerServer struct {

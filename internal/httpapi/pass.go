@@ -16,7 +16,8 @@ import (
 type Forward interface {
 	// Forward reports whether the request was answered elsewhere, or could not be,
 	// with an error; if not, this agent answers. onLeader: only the leader may; safe: it
-	// may be sent any number of times. It reads the body with body.
+	// may be sent any number of times. It reads the body with body; if that is
+	// nil, it sends the body on as it comes in.
 	Forward(w http.ResponseWriter, r *http.Request, onLeader, safe bool, body func() ([]byte, error)) (done bool, err error)
 }
 
@@ -31,6 +32,10 @@ func (a *API) pass(w http.ResponseWriter, req *http.Request, row *route) (_ *htt
 		return req, false, nil
 	}
 	out := a.withOwnToken(req, row)
+	if row.options&longBody != 0 {
+		done, err = a.Forward.Forward(w, out, row.served == OnLeader, row.safe(), nil)
+		return req, done, err
+	}
 	done, err = a.Forward.Forward(w, out, row.served == OnLeader, row.safe(), func() ([]byte, error) {
 		data, err := (&request{Request: out, maxBody: row.maxBody()}).readBody()
 		req = withBody(req, data)

@@ -308,6 +308,34 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// stepTimeout is how long a long body may take for each part of it, and an answer after
+// its end.
+const (
+	stepTimeout   = 30 * time.Second
+	resultTimeout = 20 * time.Minute
+)
+
+// patient lets a request's body take as long as it needs, as long as it goes on.
+func patient(req *http.Request) *http.Request {
+	b, timed := req.Body.(*timedBody)
+	if !timed {
+		return req
+	}
+	out := *req
+	out.Body = &patientBody{b}
+	return &out
+}
+
+// patientBody moves the deadlines with each part that is read.
+type patientBody struct{ *timedBody }
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	now := time.Now()
+	_ = b.control.SetReadDeadline(now.Add(stepTimeout))
+	_ = b.control.SetWriteDeadline(now.Add(resultTimeout))
+	return b.timedBody.Read(p)
+}
+
 // answer passes a read's answer on, and keeps what becomes its headers.
 func (r *request) answer(v any, m endpoint.Meta, err error) (any, error) {
 	if err != nil {

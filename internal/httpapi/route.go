@@ -45,6 +45,7 @@ const (
 	localRead                          // the agent itself answers, and may be asked to wait for a change
 	anyPartition                       // a server answers for any partition, though the route is Local
 	fromAgent                          // only agents of this datacenter may call it, by their certificate
+	longBody                           // a body may take as long as it needs while it makes progress; the handler bounds it
 )
 
 type route struct {
@@ -58,7 +59,7 @@ type route struct {
 
 var routes = slices.Concat(tokenRoutes, policyRoutes, roleRoutes, templateRoutes, authMethodRoutes,
 	bindingRuleRoutes, loginRoutes, aclRoutes, explainRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes,
-	memberRoutes, keyringRoutes, coordinateRoutes, nodeRoutes)
+	memberRoutes, keyringRoutes, coordinateRoutes, nodeRoutes, snapshotRoutes, operatorRoutes)
 
 // Routes returns every row of the table, ordered by path and method.
 func Routes() []Route {

@@ -35,6 +35,9 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
 		a.fail(w, req, err)
 		return
 	}
+	if row.options&longBody != 0 {
+		req = patient(req)
+	}
 	req, done, err := a.pass(w, req, row)
 	if done && err == nil {
 		return
