@@ -41,6 +41,7 @@ type Node struct {
 	life    context.Context // ends with Close
 	end     context.CancelFunc
 	stop    chan struct{} // closed by Close
+	halted  chan struct{} // closed when raft has stopped
 	stopped chan struct{} // closed when the goroutines have ended
 }
 
@@ -74,6 +75,7 @@ func newNode(cfg Config, st *storage) *Node {
 		notify:   make(chan bool, 8),
 		leaderCh: make(chan bool, 1),
 		stop:     make(chan struct{}),
+		halted:   make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
 	n.close = sync.OnceValue(n.shutdown)
@@ -193,7 +195,7 @@ func (n *Node) watchLeadership() {
 // of this term that all of them can wait for.
 func (n *Node) beginTerm() uint64 {
 	term := n.raft.CurrentTerm()
-	if n.raft.Apply(fsm.Join(), 0).Error() != nil || n.raft.CurrentTerm() != term {
+	if n.settle(n.raft.Apply(fsm.Join(), 0)) != nil || n.raft.CurrentTerm() != term {
 		return 0
 	}
 	return term
@@ -216,6 +218,7 @@ func (n *Node) shutdown() error {
 	close(n.stop)
 	n.end()
 	err := n.raft.Shutdown().Error()
+	close(n.halted)
 	n.term.Store(0)
 	<-n.stopped
 	return errors.Join(err, n.transport.close(), n.storage.close())

@@ -116,13 +116,31 @@ func (n *Node) commit(batch []*proposal) {
 		parts[i] = p.part
 	}
 	f := n.raft.Apply(fsm.Join(parts...), 0)
-	if err := f.Error(); err != nil {
+	if err := n.settle(f); err != nil {
 		n.fail(batch, err)
 		return
 	}
 	results := f.Response().([]error)
 	for i, p := range batch {
 		p.done <- outcome{index: f.Index(), err: results[i]}
+	}
+}
+
+// settle returns the outcome of f. What is handed to raft in the moment in which
+// it stops never gets one: then it is raft.ErrRaftShutdown.
+func (n *Node) settle(f raft.Future) error {
+	settled := make(chan error, 1)
+	go func() { settled <- f.Error() }()
+	select {
+	case err := <-settled:
+		return err
+	case <-n.halted:
+	}
+	select {
+	case err := <-settled:
+		return err
+	default:
+		return raft.ErrRaftShutdown
 	}
 }
 
