@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +27,8 @@ const (
 	defaultQueryTime      = 10 * time.Minute
 	idleTimeout           = 2 * time.Minute
 	streamsPerConn        = 128
+	lingerTime            = 500 * time.Millisecond
+	lingerBytes           = 64 << 10
 )
 
 // NewServer returns a server for h. It speaks HTTP/1.1, and HTTP/2 where it is
@@ -42,6 +47,7 @@ func NewServer(h http.Handler, limits Limits, log *slog.Logger) *http.Server {
 		Protocols:         protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsPerConn, MaxReceiveBufferPerStream: maxLoginBody},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnState:         markBegun,
 	}
 }
 
@@ -107,14 +113,46 @@ func (l *limitedListener) give(client string) {
 	}
 }
 
-// limitedConn gives its place back when it is closed, once.
+// limitedConn gives its place back when it is closed, once. Close lets the
+// caller read why its TLS handshake failed: with TLS 1.3 it may send its request before
+// it is told, and what nobody has read turns the end of a connection into a reset.
 type limitedConn struct {
 	net.Conn
-	once sync.Once
-	give func()
+	once  sync.Once
+	give  func()
+	begun atomic.Bool // there was a request, so the handshake is over
+	told  atomic.Bool // the last thing that was done is a write
+}
+
+// markBegun keeps in mind that a connection's first request has begun.
+func markBegun(conn net.Conn, state http.ConnState) {
+	if state != http.StateActive {
+		return
+	}
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if limited, ok := conn.(*limitedConn); ok {
+		limited.begun.Store(true)
+	}
+}
+
+func (c *limitedConn) Read(p []byte) (int, error) {
+	c.told.Store(false)
+	return c.Conn.Read(p)
+}
+
+func (c *limitedConn) Write(p []byte) (int, error) {
+	c.told.Store(true)
+	return c.Conn.Write(p)
 }
 
 func (c *limitedConn) Close() error {
+	if half, ok := c.Conn.(*net.TCPConn); ok && c.told.Load() && !c.begun.Load() {
+		_ = half.CloseWrite()
+		_ = half.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, half, lingerBytes)
+	}
 	c.once.Do(c.give)
 	return c.Conn.Close()
 }

@@ -181,3 +181,34 @@ func TestHTTP2OnTLS(t *testing.T) {
 		t.Fatalf("TLS: %+v", state)
 	}
 }
+
+func TestARefusedHandshakeSaysWhy(t *testing.T) {
+	w := newWorld(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	named := httptest.NewUnstartedServer(nil) // for its certificate
+	named.StartTLS()
+	defer named.Close()
+	srv := NewServer(w.http, Limits{}, w.api.Log)
+	done := make(chan error, 1)
+	go func() {
+		done <- srv.Serve(tls.NewListener(NewListener(l, Limits{}), &tls.Config{
+			Certificates: named.TLS.Certificates, ClientAuth: tls.RequireAnyClientCert,
+		}))
+	}()
+	defer func() {
+		_ = srv.Close()
+		<-done
+	}()
+	for range 100 {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		resp, err := client.Get("https://" + l.Addr().String() + "/v1/status/leader")
+		if err == nil {
+			_ = resp.Body.Close()
+			t.Fatal("a client without a certificate was answered")
+		}
+		if !strings.Contains(err.Error(), "tls: certificate required") {
+			t.Fatal(err)
+		}
+	}
+}
