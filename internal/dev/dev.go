@@ -56,7 +56,7 @@ type world struct {
 
 // Run plays the flow, each step on opts.Out as it happens, and then keeps
 // running until ctx ends, unless opts.Once. It returns an error if any step
-// did not hold. The server it started is stopped before it returns.
+// did not hold, also because ctx ended before. The server it started is stopped before it returns.
 func Run(ctx context.Context, opts Options) error {
 	began := time.Now()
 	w := &world{opts: opts, report: &report{out: opts.Out, color: opts.Color, now: time.Now}}
@@ -69,7 +69,7 @@ func Run(ctx context.Context, opts Options) error {
 	for _, play := range []func(context.Context) error{w.start, w.setUp, w.playTask, w.playRefusals} {
 		if err := play(ctx); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return errors.New("interrupted before every step held")
 			}
 			return w.explain(err)
 		}
@@ -97,6 +97,9 @@ func (w *world) makeDir() (remove func(), err error) {
 		w.dir, err = filepath.Abs(w.opts.Dir)
 		if err == nil {
 			err = os.MkdirAll(w.dir, 0o700)
+		}
+		if _, old := os.Stat(w.file("data")); err == nil && old == nil {
+			err = fmt.Errorf("%s holds the data of an earlier run: remove it, or name another directory", w.dir)
 		}
 		return func() {}, err
 	}
