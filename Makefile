@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@latest
 FUZZTIME ?= 30s
 
-.PHONY: build test test-race test-long bench fuzz fmt lint vuln check
+.PHONY: build test test-race test-long compat bench fuzz fmt lint vuln check
 
 build: ## stripped binaries in bin/
 	go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
@@ -17,6 +17,9 @@ test-race:
 test-long: ## adds the long runs: more logins, more kills, ten million ACL decisions
 	LICTOR_LONG=1 go test -count=1 -v -run 'AuthorizerDecidesAsTheModelDoes' ./internal/acl
 	LICTOR_LONG=1 go test -count=1 -timeout 60m ./test/...
+
+compat: ## the tests of the published Go client against our consul; needs the modules that they import
+	go run ./test/compat/clienttests
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./internal/...
