@@ -4,35 +4,56 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 )
 
-// gzipHeader is how every archive begins: no name, no time, an unknown
-// system (RFC 1952 section 2.3). The format's own checksum does not cover it.
-var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
+// An archive is two gzip members (RFC 1952 section 2.2), which every tool reads as
+// one stream: the tar, and behind it the seal, an empty member whose comment is
+// the digest of the first. Without it some altered bytes would go unnoticed: what
+// compression leaves unused, and another way to write the same content.
 
-func newCompressor(w io.Writer) *gzip.Writer { return gzip.NewWriter(w) }
+// seal returns the second member for a first with digest sum.
+func seal(sum []byte) []byte {
+	const comment = 0x10
+	b := []byte{0x1f, 0x8b, 8, comment, 0, 0, 0, 0, 0, 0xff}
+	b = fmt.Appendf(b, "sha256 %x\x00", sum)
+	b = append(b, 1, 0, 0, 0xff, 0xff)       // a last block of no bytes (RFC 1951 section 3.2.4)
+	return append(b, 0, 0, 0, 0, 0, 0, 0, 0) // their checksum and their number
+}
 
-// decompressor reads one gzip stream and nothing behind it.
+// compressor writes an archive's bytes for those of its tar.
+type compressor struct {
+	*gzip.Writer
+	to  io.Writer
+	sum hash.Hash
+}
+
+func newCompressor(w io.Writer) *compressor {
+	sum := sha256.New()
+	return &compressor{gzip.NewWriter(io.MultiWriter(w, sum)), w, sum}
+}
+
+// Close ends the archive.
+func (c *compressor) Close() error {
+	if err := c.Writer.Close(); err != nil {
+		return err
+	}
+	_, err := c.to.Write(seal(c.sum.Sum(nil)))
+	return err
+}
+
+// decompressor reads an archive's tar.
 type decompressor struct {
-	from *bufio.Reader
+	from *summed
 	z    *gzip.Reader
 }
 
 func newDecompressor(r io.Reader) (*decompressor, error) {
-	from := bufio.NewReaderSize(r, 64<<10)
-	head, err := from.Peek(len(gzipHeader))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, decompressError(err)
-	}
-	switch {
-	case len(head) < len(gzipHeader) && bytes.HasPrefix(gzipHeader, head):
-		return nil, decompressError(io.ErrUnexpectedEOF)
-	case !bytes.Equal(head, gzipHeader):
-		return nil, decompressError(gzip.ErrHeader)
-	}
+	from := &summed{r: bufio.NewReaderSize(r, 64<<10), sum: sha256.New()}
 	z, err := gzip.NewReader(from)
 	if err != nil {
 		return nil, decompressError(err)
@@ -50,7 +71,7 @@ func (d *decompressor) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end verifies that there is nothing more, neither in the stream nor behind it.
+// end verifies that there is nothing more of the tar, the seal, and nothing behind it.
 func (d *decompressor) end() error {
 	n, err := io.CopyN(io.Discard, d, 1)
 	if n > 0 {
@@ -59,12 +80,63 @@ func (d *decompressor) end() error {
 	if err != io.EOF {
 		return err
 	}
-	if _, err := d.from.ReadByte(); err != io.EOF {
+	want := seal(d.from.digest())
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(d.from.r, got); err != nil {
+		return decompressError(err)
+	}
+	if !bytes.Equal(got, want) {
+		return errors.New("failed to read snapshot: its seal is not that of the archive")
+	}
+	if _, err := d.from.r.ReadByte(); err != io.EOF {
 		return errors.New("failed to read snapshot: something follows the archive")
 	}
 	return nil
 }
 
 func decompressError(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
 	return fmt.Errorf("failed to decompress snapshot: %w", err)
+}
+
+// summed is a reader of single bytes, so that nothing is read beyond the end of a
+// member, with the digest of what was read.
+type summed struct {
+	r       *bufio.Reader
+	sum     hash.Hash
+	pending [4096]byte // not in sum yet
+	n       int
+}
+
+// ReadByte implements io.ByteReader.
+func (s *summed) ReadByte() (byte, error) {
+	b, err := s.r.ReadByte()
+	if err == nil {
+		if s.n == len(s.pending) {
+			s.flush()
+		}
+		s.pending[s.n] = b
+		s.n++
+	}
+	return b, err
+}
+
+// Read implements io.Reader.
+func (s *summed) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.flush()
+	s.sum.Write(p[:n])
+	return n, err
+}
+
+func (s *summed) flush() {
+	s.sum.Write(s.pending[:s.n])
+	s.n = 0
+}
+
+func (s *summed) digest() []byte {
+	s.flush()
+	return s.sum.Sum(nil)
 }

@@ -1,7 +1,8 @@
 // Package snapshot is the archive in which the state of a cluster is saved and
 // comes back: a gzip'd tar of meta.json, what the snapshot is; state.bin, the
 // state machine's own snapshot; and SHA256SUMS, a line for each of the two
-// (spec: agent.md section 17). It does no more than write and read one.
+// (spec: agent.md section 17). It does no more than write and read one, and reads none
+// of which a single bit was altered.
 package snapshot
 
 import (

@@ -100,6 +100,27 @@ func TestACutArchiveIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnotherWayToCompressTheSameIsRefused(t *testing.T) {
+	good := archive(t)
+	z, err := gzip.NewReader(bytes.NewReader(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again bytes.Buffer
+	out, _ := gzip.NewWriterLevel(&again, gzip.BestSpeed)
+	if _, err := io.Copy(out, z); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again.Write(good[len(good)-len(seal(make([]byte, sha256.Size))):])
+	_, err = Read(&again, io.Discard)
+	if err == nil || err.Error() != "failed to read snapshot: its seal is not that of the archive" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAnAlteredByteAnywhereIsRefused(t *testing.T) {
 	good := archive(t)
 	for i := range good {
@@ -111,16 +132,13 @@ func TestAnAlteredByteAnywhereIsRefused(t *testing.T) {
 	}
 }
 
-// A few bits of a compressed stream mean nothing; whatever is accepted is the same content.
-func TestAnAlteredBitChangesNothing(t *testing.T) {
+func TestAnAlteredBitAnywhereIsRefused(t *testing.T) {
 	good := archive(t)
 	for i := range 8 * len(good) {
 		bad := bytes.Clone(good)
 		bad[i/8] ^= 1 << (i % 8)
-		var got bytes.Buffer
-		m, err := Read(bytes.NewReader(bad), &got)
-		if err == nil && (!reflect.DeepEqual(m, meta()) || !bytes.Equal(got.Bytes(), state)) {
-			t.Fatalf("bit %d: %+v and %d bytes", i, m, got.Len())
+		if _, err := Read(bytes.NewReader(bad), io.Discard); errs.KindOf(err) != errs.Invalid {
+			t.Fatalf("bit %d: %v", i, err)
 		}
 	}
 }
@@ -135,7 +153,7 @@ type file struct {
 func pack(t testing.TB, files ...file) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z := newCompressor(&b)
 	out := tar.NewWriter(z)
 	for _, f := range files {
 		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Size: int64(len(f.data))}
