@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/lictor/lictor/internal/acl"
@@ -20,6 +21,7 @@ const (
 	maxBearer    = 64 << 10 // bytes
 	maxMetaPairs = 64
 	maxMetaBytes = 8 << 10 // of all keys and values
+	maxLeaseKey  = 1024    // bytes
 )
 
 // loginTimeout bounds the write of a login's token, and of its removal.
@@ -31,6 +33,8 @@ const loginTimeout = 30 * time.Second
 type Logins struct {
 	*Backend
 	Verifiers *Verifiers
+
+	refused refusals
 }
 
 // LoginRequest is the body of a login. Scope is the auth method's.
@@ -39,53 +43,113 @@ type LoginRequest struct {
 	AuthMethod  string
 	BearerToken logging.Secret
 	Meta        map[string]string // becomes part of the token's description
+	// IdempotencyKey names what the token is for, such as a task: a later login of the
+	// same identity with the same key gets the same accessor with a new secret.
+	IdempotencyKey string
 }
 
 // Login verifies the bearer token with the auth method and returns a new token
 // with everything that the method's binding rules give to who made it. It returns
 // errs.Denied if the method does not exist or no rule gives anything, errs.Invalid
-// for a name that cannot exist, and what the verifier returns. A login that fails
-// leaves no token, also when ctx ends in the middle of it.
+// for a name that cannot exist, and what the verifier returns, each as a RefusedLogin. A login
+// that fails leaves no token, also when ctx ends in the middle of it.
 func (e *Logins) Login(ctx context.Context, req LoginRequest) (*acl.Token, error) {
 	if !e.Resolver.Enabled {
 		return nil, acl.ErrDisabled
 	}
+	p, err := e.plan(ctx, req, nil)
+	if err == nil {
+		var t *acl.Token
+		if t, err = e.issue(ctx, p); err == nil {
+			return t, nil
+		}
+	}
+	return nil, e.refused.add(e.now(), &p.steps, err)
+}
+
+// loginPlan is what becomes of a login before anything is stored.
+type loginPlan struct {
+	method *authmethod.Method
+	terms  authmethod.Terms
+	id     authmethod.Identity
+	token  acl.Token
+	lease  bool // token takes the place of one for the same task
+	steps  LoginSteps
+}
+
+// plan makes the token of a login, whose identity byHand gives, or if that is nil, the
+// bearer token proves. The plan is never nil and holds the steps up to an error.
+func (e *Logins) plan(ctx context.Context, req LoginRequest, byHand func(authmethod.Verifier) (authmethod.Identity, error)) (*loginPlan, error) {
+	p := &loginPlan{steps: LoginSteps{AuthMethod: req.AuthMethod, Scope: req.Scope}}
 	if err := req.check(); err != nil {
-		return nil, err
+		return p, err
 	}
 	m, err := authMethodOf(e.Store.Read(), req)
 	if err != nil {
-		return nil, err
+		p.steps.Change = "there has to be an auth method of this name in this namespace"
+		return p, err
 	}
+	p.method, p.steps.AuthMethod, p.steps.Type = m, m.Name, m.Type
 	verifier, err := e.Verifiers.Of(m)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	id, err := verifier.Verify(ctx, req.BearerToken)
+	if p.terms, err = m.Terms(); err != nil {
+		return p, err
+	}
+	if byHand != nil {
+		p.id, err = byHand(verifier)
+	} else {
+		p.id, err = verifier.Verify(ctx, req.BearerToken)
+	}
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	tx := e.Store.Read()
+	if err := p.steps.prove(tx, p.id); err != nil {
+		return p, err
+	}
 	now, err := authMethodOf(tx, req)
 	if err != nil {
-		return nil, err
+		return p, err
 	}
 	if now.ModifyIndex != m.ModifyIndex {
-		return nil, errs.Errorf(errs.Unavailable, "auth method %q was changed during the login", m.Name)
+		return p, errs.Errorf(errs.Unavailable, "auth method %q was changed during the login", m.Name)
 	}
-	t, err := e.token(tx, m, id)
-	if err != nil {
-		return nil, err
+	if err := e.bind(tx, p); err != nil {
+		return p, err
 	}
-	t.Description = describe(req.Meta)
-	t.SetHash()
-	return e.issue(ctx, m, t)
+	p.token.Description = describe(req.Meta)
+	p.token.SetHash()
+	if byHand == nil {
+		err = p.checkTerms(req)
+	}
+	return p, err
+}
+
+// checkTerms applies the terms that need a proven identity: single use, and the lease.
+func (p *loginPlan) checkTerms(req LoginRequest) error {
+	if p.terms.SingleUseTokens && p.id.Proof == "" {
+		return errs.Errorf(errs.Denied, "Permission denied: auth method %q demands bearer tokens that are used once, and its type cannot tell them apart", p.method.Name)
+	}
+	key := req.leaseKey(p.terms)
+	if key == "" {
+		return nil
+	}
+	if p.id.UniqueID == "" {
+		return errs.Errorf(errs.Invalid, "auth method %q cannot lease tokens: its identities have no unique ID", p.method.Name)
+	}
+	p.lease, p.token.AccessorID = true, leaseAccessor(p.method, p.id, key)
+	return nil
 }
 
 // check bounds what the request carries.
 func (req *LoginRequest) check() error {
 	if len(req.BearerToken) > maxBearer {
 		return errs.Errorf(errs.Invalid, "BearerToken is longer than %d bytes", maxBearer)
+	}
+	if len(req.IdempotencyKey) > maxLeaseKey {
+		return errs.Errorf(errs.Invalid, "IdempotencyKey is longer than %d bytes", maxLeaseKey)
 	}
 	if len(req.Meta) > maxMetaPairs {
 		return errs.Errorf(errs.Invalid, "Meta has more than %d pairs", maxMetaPairs)
@@ -108,8 +172,9 @@ func authMethodOf(tx *state.Tx, req LoginRequest) (*authmethod.Method, error) {
 	return m, err
 }
 
-// token makes the token of a login by id, without a description.
-func (e *Logins) token(tx *state.Tx, m *authmethod.Method, id authmethod.Identity) (acl.Token, error) {
+// bind makes the token of the plan's identity, without a description.
+func (e *Logins) bind(tx *state.Tx, p *loginPlan) error {
+	m := p.method
 	t := acl.Token{
 		AccessorID:          uuid.New(),
 		SecretID:            logging.Secret(uuid.New()),
@@ -124,28 +189,27 @@ func (e *Logins) token(tx *state.Tx, m *authmethod.Method, id authmethod.Identit
 		t.ExpirationTime = &end
 	}
 	var err error
-	if t.Namespace, err = authmethod.ChooseNamespace(m.NamespaceRules, id, m.Namespace); err != nil {
-		return t, err
+	if t.Namespace, err = p.steps.chooseNamespace(m, p.id); err != nil {
+		return err
 	}
 	if err := tx.CheckScope(t.Scope); err != nil {
-		return t, err
+		p.steps.Change = fmt.Sprintf("namespace %q has to be made", t.Namespace)
+		return err
 	}
-	rows, err := tx.BindingRules(nil, m.Scope, m.Name)
+	rules, err := tx.BindingRules(nil, m.Scope, m.Name)
 	if err != nil {
-		return t, err
+		return err
 	}
-	rules := make([]authmethod.BindingRule, len(rows))
-	for i, r := range rows {
-		rules[i] = *r
-	}
-	bound, err := authmethod.Bind(rules, id)
+	bound, err := p.steps.bind(tx, rules, p.id, t.Scope)
 	if err != nil {
-		return t, err
+		return err
 	}
 	if err := e.link(tx, &t, bound); err != nil {
-		return t, err
+		p.steps.empty(t.Scope)
+		return err
 	}
-	return t, t.CheckIdentities()
+	p.token = t
+	return p.token.CheckIdentities()
 }
 
 // link gives t what its login is bound to. Roles and policies are those of the
@@ -195,34 +259,37 @@ func describe(meta map[string]string) string {
 	return text + ": " + string(pairs)
 }
 
-// issue stores t and returns it. Once proposed, a command cannot be taken back, so
-// the write does not end with ctx; if ctx has ended by then, or nobody can
-// tell whether the token was stored, it is removed.
-func (e *Logins) issue(ctx context.Context, m *authmethod.Method, t acl.Token) (*acl.Token, error) {
+// issue stores the plan's token and returns it. Once proposed, a command cannot be
+// taken back, so the write does not end with ctx; if ctx has ended by then, or nobody
+// can tell whether the token was stored, it is removed.
+func (e *Logins) issue(ctx context.Context, p *loginPlan) (*acl.Token, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	stored := t
-	stored.Policies, stored.Roles = idsOnly(t.Policies), idsOnly(t.Roles)
+	stored := p.token
+	stored.Policies, stored.Roles = idsOnly(p.token.Policies), idsOnly(p.token.Roles)
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginTimeout)
 	defer cancel()
-	index, err := e.Raft.Propose(write, fsm.TokenLogin{Token: stored, Method: m.Scope, MethodIndex: m.CreateIndex})
+	index, err := e.Raft.Propose(write, fsm.Login{
+		Token: stored, Method: p.method.Scope, MethodIndex: p.method.CreateIndex, Lease: p.lease,
+		Proof: p.id.Proof, ProofEnds: p.id.ProofEnds, SingleUse: p.terms.SingleUseTokens,
+	})
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		e.remove(ctx, t)
+		e.remove(ctx, p.token)
 		return nil, err
 	}
-	t.CreateIndex, t.ModifyIndex = index, index
-	return &t, nil
+	p.token.CreateIndex, p.token.ModifyIndex = index, index
+	return &p.token, nil
 }
 
 // remove makes sure that t does not exist, as far as this server can.
 func (e *Logins) remove(ctx context.Context, t acl.Token) {
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginTimeout)
 	defer cancel()
-	_, _ = e.Raft.Propose(write, fsm.TokenDelete{Scope: t.Scope, AccessorID: t.AccessorID})
+	_, _ = e.Raft.Propose(write, fsm.LoginUndo{SecretID: t.SecretID})
 }
 
 // Logout ends the token of who, whose secret is given. It returns

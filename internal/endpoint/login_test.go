@@ -155,7 +155,7 @@ func TestLoginThatFailsLeavesNoToken(t *testing.T) {
 		{"while it is verified", func(w *world, now func()) { w.kind.during = now }, context.Canceled},
 		{"while its token is stored", func(w *world, now func()) {
 			w.raft.before = func(cmd fsm.Command) {
-				if _, ok := cmd.(fsm.TokenLogin); ok {
+				if _, ok := cmd.(fsm.Login); ok {
 					now()
 				}
 			}
@@ -225,7 +225,7 @@ func TestLoginWhileItsMethodChanges(t *testing.T) {
 				w.kind.during = func() { once.Do(func() { c.change(w) }) }
 			} else {
 				w.raft.before = func(cmd fsm.Command) {
-					if _, ok := cmd.(fsm.TokenLogin); ok {
+					if _, ok := cmd.(fsm.Login); ok {
 						c.change(w)
 					}
 				}

@@ -105,6 +105,14 @@ func (w *world) operations() []operation {
 			_, _, err := w.rules.List(ctx, who, BindingRuleList{Scope: s})
 			return err
 		}},
+		{"explain a login", true, func(who acl.Caller, s tenancy.Scope) error {
+			_, err := w.logins.Explain(ctx, who, LoginExplain{LoginRequest: LoginRequest{Scope: s}})
+			return err
+		}},
+		{"look up a refused login", false, func(who acl.Caller, s tenancy.Scope) error {
+			_, err := w.logins.Refused(ctx, who, s, id)
+			return err
+		}},
 		{"list templates", false, func(who acl.Caller, s tenancy.Scope) error {
 			_, err := templates.List(ctx, who, s)
 			return err

@@ -210,7 +210,8 @@ func wantError(t *testing.T, err error, kind errs.Kind, text string) {
 }
 
 // fakeType is an auth method type whose bearer token is what it proves: words
-// like "name=web" that become attributes and variables.
+// like "name=web" that become attributes and variables; "id" is the unique ID, and
+// "proof" the proof.
 type fakeType struct {
 	mu     sync.Mutex
 	opened int
@@ -253,8 +254,14 @@ func (v fakeVerifier) Verify(ctx context.Context, bearer logging.Secret) (authme
 		}
 		values[name] = value
 	}
-	return fakeIdentity(values), nil
+	id := fakeIdentity(values)
+	id.Principal, id.UniqueID, id.Account = values["entity_name"], values["id"], values["account_id"]
+	id.Proof, id.ProofEnds = values["proof"], proofEnds
+	return id, nil
 }
+
+// proofEnds is when each bearer token with a proof is worthless.
+var proofEnds = time.Date(2030, 1, 2, 3, 19, 5, 0, time.UTC)
 
 func (fakeVerifier) Example() authmethod.Identity {
 	values := map[string]string{}

@@ -30,6 +30,7 @@ var kinds = map[uint64]Command{
 	40: Login{},
 	41: LoginProofsReap{},
 	42: TokenRenew{},
+	43: LoginUndo{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

@@ -8,6 +8,7 @@ import (
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
 )
@@ -99,6 +100,19 @@ func (c Login) put(tx *state.Tx, old *acl.Token) error {
 		}
 	}
 	return tx.PutToken(c.Token)
+}
+
+// LoginUndo removes the token of a login that nobody was given: the one with
+// SecretID, not one that has taken its place since.
+type LoginUndo struct{ SecretID logging.Secret }
+
+// Apply implements Command.
+func (c LoginUndo) Apply(tx *state.Tx) error {
+	t, err := tx.TokenBySecret(nil, c.SecretID)
+	if err != nil || t == nil {
+		return err
+	}
+	return tx.DeleteToken(t.Scope, t.AccessorID)
 }
 
 // LoginProofsReap forgets those of Proofs that were worthless at Now.

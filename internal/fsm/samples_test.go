@@ -146,6 +146,7 @@ func samples() []sample {
 		}, true},
 		{41, LoginProofsReap{Proofs: []string{"p-old"}, Now: expiry}, false},
 		{42, TokenRenew{Scope: team, AccessorID: "a-lease", IfIndex: 24, ExpirationTime: expiry.Add(time.Hour), Now: sampleTime}, true},
+		{43, LoginUndo{SecretID: "s-used"}, false},
 	}
 }
 

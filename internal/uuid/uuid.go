@@ -4,6 +4,7 @@ package uuid
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 )
 
@@ -12,6 +13,20 @@ func New() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
 	b[6] = b[6]&0x0f | 0x40
+	return text(b)
+}
+
+// Of returns the UUID of version 8 that stands for data: always the same for
+// the same, and another for anything else.
+func Of(data []byte) string {
+	sum := sha256.Sum256(data)
+	b := [16]byte(sum[:16])
+	b[6] = b[6]&0x0f | 0x80
+	return text(b)
+}
+
+// text returns b, whose version is set.
+func text(b [16]byte) string {
 	b[8] = b[8]&0x3f | 0x80
 	var out [36]byte
 	hex.Encode(out[:], b[:4])

@@ -37,3 +37,13 @@ func TestValid(t *testing.T) {
 		})
 	}
 }
+
+func TestOfIsAlwaysTheSame(t *testing.T) {
+	const want = "e3b0c442-98fc-8c14-9afb-f4c8996fb924" // from the SHA-256 of nothing
+	if got := Of(nil); got != want || !Valid(got) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if Of([]byte("a")) == Of([]byte("b")) {
+		t.Error("different data, same UUID")
+	}
+}
