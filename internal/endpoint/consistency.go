@@ -19,6 +19,8 @@ type Replica interface {
 	// the leader's lease and by proof. They return raftnode.ErrNoLeader on any other server.
 	LeaseIndex(ctx context.Context) (uint64, error)
 	ReadIndex(ctx context.Context) (uint64, error)
+	// Learn takes the leader's word, and WaitApplied waits until the store has it.
+	Learn(ctx context.Context, c raftnode.Commitment)
 	WaitApplied(ctx context.Context, index uint64) error
 }
 
@@ -36,9 +38,9 @@ const (
 type Consistency struct {
 	Raft Replica
 
-	// Ask asks the server at leader for its LeaseIndex, or with verify its
-	// ReadIndex. nil on a server that is alone.
-	Ask func(ctx context.Context, leader string, verify bool) (uint64, error)
+	// Ask asks the server at leader for its Commitment, by its lease or with
+	// verify by proof. nil on a server that is alone.
+	Ask func(ctx context.Context, leader string, verify bool) (raftnode.Commitment, error)
 
 	Hold time.Duration // how long to wait for a leader; 0 is 7 seconds
 
@@ -121,9 +123,11 @@ func (c *Consistency) ask(ctx context.Context, verify bool) (uint64, error) {
 	case leader == "" || c.Ask == nil:
 		return 0, raftnode.ErrNoLeader
 	}
-	index, err := c.Ask(ctx, leader, verify)
-	if err != nil && !errors.Is(err, raftnode.ErrNoLeader) {
+	committed, err := c.Ask(ctx, leader, verify)
+	if err == nil {
+		c.Raft.Learn(ctx, committed)
+	} else if !errors.Is(err, raftnode.ErrNoLeader) {
 		err = errs.Errorf(errs.Unavailable, "%w: the leader at %s does not answer: %v", raftnode.ErrNoLeader, leader, err)
 	}
-	return index, err
+	return committed.Index, err
 }

@@ -24,6 +24,7 @@ type replica struct {
 	behind  error       // of WaitApplied
 	proofs  int
 	leases  int
+	learnt  uint64
 }
 
 func (r *replica) Route() (string, bool) { return r.leader, r.self }
@@ -31,6 +32,8 @@ func (r *replica) Route() (string, bool) { return r.leader, r.self }
 func (r *replica) LeaseIndex(context.Context) (uint64, error) { r.leases++; return 7, r.lease }
 
 func (r *replica) ReadIndex(context.Context) (uint64, error) { r.proofs++; return 8, nil }
+
+func (r *replica) Learn(_ context.Context, c raftnode.Commitment) { r.learnt = c.Index }
 
 func (r *replica) WaitApplied(ctx context.Context, index uint64) error {
 	select {
@@ -68,12 +71,12 @@ func TestAReadIsAsFreshAsItAsksFor(t *testing.T) {
 			r := tc.replica
 			r.applied = make(chan uint64, 1)
 			var asks []asked
-			c := &Consistency{Raft: &r, Ask: func(_ context.Context, leader string, verify bool) (uint64, error) {
+			c := &Consistency{Raft: &r, Ask: func(_ context.Context, leader string, verify bool) (raftnode.Commitment, error) {
 				asks = append(asks, asked{leader, verify})
 				if verify {
-					return 42, nil
+					return raftnode.Commitment{Index: 42}, nil
 				}
-				return 41, nil
+				return raftnode.Commitment{Index: 41}, nil
 			}}
 			if err := c.Fresh(t.Context(), tc.read); err != nil {
 				t.Fatal(err)
@@ -86,7 +89,7 @@ func TestAReadIsAsFreshAsItAsksFor(t *testing.T) {
 			case applied = <-r.applied:
 			default:
 			}
-			if applied != tc.applied {
+			if applied != tc.applied || len(asks) > 0 && r.learnt != tc.applied {
 				t.Errorf("waited for %d, want %d", applied, tc.applied)
 			}
 		})
@@ -121,7 +124,9 @@ func TestAReadWaitsForALeaderButNotForEver(t *testing.T) {
 				if tc.behind {
 					r.applied = make(chan uint64)
 				}
-				c := &Consistency{Raft: r, Ask: func(context.Context, string, bool) (uint64, error) { return 9, tc.ask }}
+				c := &Consistency{Raft: r, Ask: func(context.Context, string, bool) (raftnode.Commitment, error) {
+					return raftnode.Commitment{Index: 9}, tc.ask
+				}}
 				if tc.change != nil {
 					time.AfterFunc(2*time.Second, func() { tc.change(r) })
 				}

@@ -14,22 +14,22 @@ import (
 	"github.com/lictor/lictor/internal/raftnode"
 )
 
-// ReadIndex asks the server at leader which index a read has to have applied: by
-// its lease, or with verify by proof. It returns raftnode.ErrNoLeader if that server
+// ReadIndex asks the server at leader what a read has to have applied: by its
+// lease, or with verify by proof. It returns raftnode.ErrNoLeader if that server
 // does not lead.
-func (f *Forwarder) ReadIndex(ctx context.Context, leader string, verify bool) (uint64, error) {
+func (f *Forwarder) ReadIndex(ctx context.Context, leader string, verify bool) (raftnode.Commitment, error) {
 	u := &url.URL{Path: "/internal/read-index"}
 	if verify {
 		u.RawQuery = "verify"
 	}
-	var answer struct{ Index uint64 }
+	var answer raftnode.Commitment
 	if err := f.ask(ctx, leader, u, &answer); err != nil {
-		return 0, fmt.Errorf("ask for the read index: %w", err)
+		return answer, fmt.Errorf("ask for the read index: %w", err)
 	}
 	if answer.Index == 0 {
-		return 0, errs.New(errs.Unavailable, "ask for the read index: unusable answer")
+		return answer, errs.New(errs.Unavailable, "ask for the read index: unusable answer")
 	}
-	return answer.Index, nil
+	return answer, nil
 }
 
 // LogStats asks the server at addr how far its log is.

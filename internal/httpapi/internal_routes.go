@@ -27,8 +27,7 @@ type Cluster struct {
 
 // Raft is this server's part in replication.
 type Raft interface {
-	LeaseIndex(ctx context.Context) (uint64, error)
-	ReadIndex(ctx context.Context) (uint64, error)
+	Commitment(ctx context.Context, verify bool) (raftnode.Commitment, error)
 	Leader() (addr, id string)
 	Configuration() (servers []raftnode.Server, index uint64)
 	LogStats() autopilot.Stats
@@ -84,15 +83,10 @@ func (r *route) admits(req *http.Request) bool {
 	return r.options&fromAgent == 0 || peer.From(req).Kind >= peer.Agent
 }
 
-// readIndex handles GET /internal/read-index: the index that a read has to have
-// applied, by the leader's lease or with ?verify by proof.
+// readIndex handles GET /internal/read-index: what a read has to have applied, by
+// the leader's lease or with ?verify by proof.
 func (a *API) readIndex(r *request) (any, error) {
-	ask := a.Cluster.Raft.LeaseIndex
-	if r.query.Has("verify") {
-		ask = a.Cluster.Raft.ReadIndex
-	}
-	index, err := ask(r.Context())
-	return struct{ Index uint64 }{index}, err
+	return a.Cluster.Raft.Commitment(r.Context(), r.query.Has("verify"))
 }
 
 // raftLog handles GET /internal/raft-log: how far this server's log is.

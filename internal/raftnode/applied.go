@@ -16,19 +16,31 @@ import (
 // the snapshot, that it has applied. raft's own index tells only what was handed to the
 // state machine, and counts entries that are no commands.
 type progress struct {
-	index atomic.Uint64
+	index atomic.Uint64 // written with mu
 
 	mu      sync.Mutex
+	term    uint64        // of the entry at index
 	changed chan struct{} // closed by the next advance; nil while nobody waits
 }
 
 func (p *progress) load() uint64 { return p.index.Load() }
 
-// advance moves to index. There is one caller at a time.
-func (p *progress) advance(index uint64) {
-	p.index.Store(max(index, p.index.Load()))
+// last returns the index and the term of that entry.
+func (p *progress) last() (index, term uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.index.Load(), p.term
+}
+
+// advance moves to the entry of term at index.
+func (p *progress) advance(index, term uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if index < p.index.Load() {
+		return
+	}
+	p.index.Store(index)
+	p.term = term
 	if p.changed != nil {
 		close(p.changed)
 		p.changed = nil
@@ -64,41 +76,43 @@ type machine struct {
 
 func (m machine) Apply(l *raft.Log) any {
 	result := m.FSM.Apply(l)
-	m.progress.advance(l.Index)
+	m.progress.advance(l.Index, l.Term)
 	return result
 }
 
 // Restore implements raft.FSM for snapshots that a snapshotStore opened.
 func (m machine) Restore(r io.ReadCloser) error {
-	index := snapshotIndex(r)
+	from := snapshotMeta(r)
 	if err := m.FSM.Restore(r); err != nil {
 		return err
 	}
-	m.progress.advance(index)
+	if from != nil {
+		m.progress.advance(from.Index, from.Term)
+	}
 	return nil
 }
 
-// snapshotIndex returns the index that a snapshot was taken at. raft wraps what
-// the store opened.
-func snapshotIndex(r io.ReadCloser) uint64 {
+// snapshotMeta returns what a snapshot says of itself, nil if that is not known.
+// raft wraps what the store opened.
+func snapshotMeta(r io.ReadCloser) *raft.SnapshotMeta {
 	for {
 		switch s := r.(type) {
 		case *openSnapshot:
-			return s.index
+			return s.meta
 		case raft.ReadCloserWrapper:
 			r = s.WrappedReadCloser()
 		default:
-			return 0
+			return nil
 		}
 	}
 }
 
-// snapshotStore opens snapshots so that their index can be told by the content.
+// snapshotStore opens snapshots so that the content tells what it is.
 type snapshotStore struct{ raft.SnapshotStore }
 
 type openSnapshot struct {
 	io.ReadCloser
-	index uint64
+	meta *raft.SnapshotMeta
 }
 
 func (s snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
@@ -106,7 +120,7 @@ func (s snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error
 	if err != nil {
 		return nil, nil, err
 	}
-	return meta, &openSnapshot{ReadCloser: content, index: meta.Index}, nil
+	return meta, &openSnapshot{ReadCloser: content, meta: meta}, nil
 }
 
 // Applied returns the index of the last command that the local store has applied.

@@ -40,6 +40,10 @@ const (
 	defaultSnapshotInterval  = 30 * time.Second
 	snapshotsKept            = 2
 
+	// commitTimeout is when followers hear at the latest that something is
+	// committed, if nothing else is to be sent to them.
+	commitTimeout = 10 * time.Millisecond
+
 	defaultHeartbeat = 700 * time.Millisecond
 	// FastHeartbeat is a HeartbeatTimeout for servers on one machine.
 	FastHeartbeat = 200 * time.Millisecond
@@ -64,6 +68,7 @@ func (c *Config) raft() *raft.Config {
 	r.NoLegacyTelemetry = true
 	r.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, defaultHeartbeat)
 	r.ElectionTimeout = r.HeartbeatTimeout
+	r.CommitTimeout = commitTimeout
 	r.LeaderLeaseTimeout = r.HeartbeatTimeout / 2
 	r.SnapshotThreshold = cmp.Or(c.SnapshotThreshold, defaultSnapshotThreshold)
 	r.SnapshotInterval = cmp.Or(c.SnapshotInterval, defaultSnapshotInterval)

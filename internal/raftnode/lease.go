@@ -3,6 +3,7 @@ package raftnode
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -66,6 +67,7 @@ type transport struct {
 
 	silent    time.Time // until then this server votes for nobody; set before open
 	rpcs      chan raft.RPC
+	later     atomic.Pointer[raft.AppendEntriesRequest] // to inject once the entry that it speaks of is there
 	stop      chan struct{}
 	receiving sync.WaitGroup
 }
@@ -80,7 +82,7 @@ func (t *transport) open() { t.receiving.Go(t.receive) }
 // Consumer implements raft.Transport.
 func (t *transport) Consumer() <-chan raft.RPC { return t.rpcs }
 
-// inject hands raft a request that nobody sent, unless stop is closed first.
+// inject hands raft a request, unless stop is closed first.
 func (t *transport) inject(rpc raft.RPC, stop <-chan struct{}) {
 	select {
 	case t.rpcs <- rpc:
@@ -96,15 +98,28 @@ func (t *transport) receive() {
 			if t.refuse(rpc) {
 				continue
 			}
-			select {
-			case t.rpcs <- rpc:
-			case <-t.stop:
-				return
+			next := t.due(rpc)
+			t.inject(rpc, t.stop)
+			if next != nil {
+				t.inject(unanswered(next), t.stop)
 			}
 		case <-t.stop:
 			return
 		}
 	}
+}
+
+// due returns what is to be injected after rpc, or nil.
+func (t *transport) due(rpc raft.RPC) *raft.AppendEntriesRequest {
+	req, ok := rpc.Command.(*raft.AppendEntriesRequest)
+	later := t.later.Load()
+	if !ok || later == nil || len(req.Entries) == 0 || req.Entries[len(req.Entries)-1].Index < later.PrevLogEntry {
+		return nil
+	}
+	if !t.later.CompareAndSwap(later, nil) {
+		return nil
+	}
+	return later
 }
 
 // refuse answers a request for this server's vote if it came too early. The

@@ -156,14 +156,11 @@ func (n *Node) checkMember(servers []raft.Server) error {
 // once instead of waiting for a leader that cannot exist. It tells raft what a leader
 // that goes would say.
 func (n *Node) campaign() {
-	n.transport.inject(raft.RPC{
-		Command: &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
-			ProtocolVersion: raft.ProtocolVersionMax,
-			ID:              []byte(n.cfg.ID),
-			Addr:            n.transport.EncodePeer(raft.ServerID(n.cfg.ID), n.transport.LocalAddr()),
-		}},
-		RespChan: make(chan raft.RPCResponse, 1), // nobody waits for the answer
-	}, n.stop)
+	n.transport.inject(unanswered(&raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax,
+		ID:              []byte(n.cfg.ID),
+		Addr:            n.transport.EncodePeer(raft.ServerID(n.cfg.ID), n.transport.LocalAddr()),
+	}}), n.stop)
 }
 
 // watchLeadership keeps term and leaderCh up to date. A server counts as the leader once

@@ -10,31 +10,41 @@ import (
 // half the time after which it would elect another, no other leader can be. Where the lease has run out
 // it does as ReadIndex does. It returns ErrNoLeader if this server does not lead.
 func (n *Node) LeaseIndex(ctx context.Context) (uint64, error) {
-	return n.readIndex(ctx, func(term uint64) time.Time {
-		now := time.Now()
-		if n.transferred.Load() == term { // the next leader does not wait for a lease to end
-			return now
-		}
-		return now.Add(-n.lease)
-	})
+	c, err := n.readIndex(ctx, n.leaseBegin)
+	return c.Index, err
 }
 
 // ReadIndex proves that this server leads and returns the index that a
 // consistent read has to have applied. It returns ErrNoLeader if this server does not lead.
 func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
-	return n.readIndex(ctx, func(uint64) time.Time { return time.Now() })
+	c, err := n.readIndex(ctx, now)
+	return c.Index, err
 }
 
-// readIndex returns the index of the last command that was acknowledged to
-// anybody: a leader has applied what it acknowledges, and first what others did. It
-// counts if a majority has confirmed the term since a time.
-func (n *Node) readIndex(ctx context.Context, since func(term uint64) time.Time) (uint64, error) {
+// leaseBegin returns since when a majority has to have confirmed the term of a
+// lease that lasts.
+func (n *Node) leaseBegin(term uint64) time.Time {
+	if n.transferred.Load() == term { // the next leader does not wait for a lease to end
+		return time.Now()
+	}
+	return time.Now().Add(-n.lease)
+}
+
+func now(uint64) time.Time { return time.Now() }
+
+// readIndex returns the last command that was acknowledged to anybody: a
+// leader has applied what it acknowledges, and first what others did. It counts if a
+// majority has confirmed the term since a time.
+func (n *Node) readIndex(ctx context.Context, since func(term uint64) time.Time) (Commitment, error) {
 	term := n.leads()
 	if term == 0 {
-		return 0, ErrNoLeader
+		return Commitment{}, ErrNoLeader
 	}
-	index := n.progress.load()
-	return index, n.confirm(ctx, term, since(term))
+	index, of := n.progress.last()
+	if err := n.confirm(ctx, term, since(term)); err != nil {
+		return Commitment{}, err
+	}
+	return Commitment{Index: index, Term: of, LeaderTerm: term, LeaderID: n.cfg.ID, LeaderAddr: string(n.addr())}, nil
 }
 
 // confirm returns once a majority has confirmed term since a time.
