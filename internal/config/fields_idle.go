@@ -43,10 +43,6 @@ func idleFields() []field {
 
 		withoutEffect(idle, "performance.", duration, "leave_drain_time rpc_hold_timeout grpc_keepalive_interval grpc_keepalive_timeout"),
 		withoutEffect(idle, "performance.", integer, "raft_multiplier"),
-		withoutEffect(idle, "autopilot.", boolean, "cleanup_dead_servers disable_upgrade_migration"),
-		withoutEffect(idle, "autopilot.", duration, "last_contact_threshold server_stabilization_time"),
-		withoutEffect(idle, "autopilot.", integer, "max_trailing_logs min_quorum"),
-		withoutEffect(idle, "autopilot.", text, "redundancy_zone_tag upgrade_version_tag"),
 		withoutEffect(inert, "unix_sockets.", text, "user group mode"),
 
 		withoutEffect(idle, "ui_config.", text, `dir:ui-dir content_path:ui-content-path metrics_provider

@@ -19,7 +19,7 @@ import (
 // and settles bootstrap_expect = 1 (spec: agent.md section 6).
 func validate(c *daemon.Config, given values, host Host) (warnings []string, err error) {
 	for _, check := range []func(*daemon.Config) error{
-		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP,
+		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkAutopilot,
 		func(c *daemon.Config) error { return advertise(c, host) }, checkAddresses, // last: what they find may be no fault of the files
 	} {
 		if err := check(c); err != nil {
@@ -224,3 +224,5 @@ func bootstrapWarnings(c *daemon.Config) []string {
 	}
 	return nil
 }
+
+func checkAutopilot(c *daemon.Config) error { return c.Autopilot.Validate() }

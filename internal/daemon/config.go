@@ -5,6 +5,7 @@ package daemon
 import (
 	"time"
 
+	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/logging"
 )
 
@@ -52,6 +53,7 @@ type Config struct {
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
 	TrailingLogs      uint64
+	Autopilot         autopilot.Config // what counts before an operator has chosen; zero is the defaults
 
 	ACL         ACL
 	TLS         TLS
