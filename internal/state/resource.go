@@ -95,21 +95,21 @@ func sortBy[R any](rows []*R, text func(*R) (string, tenancy.Scope)) []*R {
 // fold is the form of a name that is unique in any case.
 func fold(name string) string { return strings.ToLower(name) }
 
-// CheckScope returns errs.Invalid unless s's partition and namespace exist
-// (tenancy.md section 2.3).
+// CheckScope returns errs.Invalid unless s's partition and namespace exist and
+// are not marked for deletion (tenancy.md section 2.3).
 func (tx *Tx) CheckScope(s tenancy.Scope) error {
 	p, err := tx.Partition(nil, s.Partition)
 	if err != nil {
 		return err
 	}
-	if p == nil {
+	if p == nil || p.DeletedAt != nil {
 		return errs.Errorf(errs.Invalid, "Partition %q does not exist", s.Partition)
 	}
 	n, err := tx.Namespace(nil, s.Partition, s.Namespace)
 	if err != nil {
 		return err
 	}
-	if n == nil {
+	if n == nil || n.DeletedAt != nil {
 		return errs.Errorf(errs.Invalid, "Namespace %q does not exist", s.Namespace)
 	}
 	return nil

@@ -2,6 +2,8 @@ package state
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -108,33 +110,62 @@ func (tx *Tx) Tokens(ws memdb.WatchSet, s tenancy.Scope, f TokenFilter) ([]*acl.
 }
 
 func (tx *Tx) tokens(ws memdb.WatchSet, s tenancy.Scope, f TokenFilter) ([]*acl.Token, error) {
-	switch {
-	case f.PolicyID != "":
-		return tokens.by(tx, ws, tokensByPolicy, s, f.PolicyID)
-	case f.RoleID != "":
-		return tokens.by(tx, ws, tokensByRole, s, f.RoleID)
-	case f.ServiceName != "":
-		return tokens.by(tx, ws, tokensByService, s, f.ServiceName)
-	case f.AuthMethod != "":
-		return tx.tokensOfMethod(ws, s, f)
-	default:
+	ix, value := f.index()
+	if ix == nil {
 		return tokens.rows.List(tx.db, ws, s)
 	}
-}
-
-func (tx *Tx) tokensOfMethod(ws memdb.WatchSet, s tenancy.Scope, f TokenFilter) ([]*acl.Token, error) {
-	at := s
-	if f.AuthMethodNamespace != "" {
-		at.Namespace = f.AuthMethodNamespace
+	scopes, err := tx.indexScopes(ws, s, f)
+	if err != nil {
+		return nil, err
 	}
-	all, err := tokens.by(tx, ws, tokensByAuthMethod, at, fold(f.AuthMethod))
 	var rows []*acl.Token
-	for _, t := range all {
-		if s.Namespace == tenancy.Wildcard || t.Scope == s {
-			rows = append(rows, t)
+	for _, at := range scopes {
+		found, err := tokens.rows.By(tx.db, ws, ix, at, value)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range found {
+			if s.Namespace == tenancy.Wildcard || t.Scope == s {
+				rows = append(rows, t)
+			}
 		}
 	}
-	return rows, err
+	return rows, nil
+}
+
+// index returns the index that serves f, and the value to look for; nil if f selects all.
+func (f TokenFilter) index() (*store.Index[acl.Token], string) {
+	switch {
+	case f.PolicyID != "":
+		return tokensByPolicy, f.PolicyID
+	case f.RoleID != "":
+		return tokensByRole, f.RoleID
+	case f.ServiceName != "":
+		return tokensByService, f.ServiceName
+	case f.AuthMethod != "":
+		return tokensByAuthMethod, fold(f.AuthMethod)
+	}
+	return nil, ""
+}
+
+// indexScopes returns the scopes, by namespace, in which an index keeps tokens of s.
+func (tx *Tx) indexScopes(ws memdb.WatchSet, s tenancy.Scope, f TokenFilter) ([]tenancy.Scope, error) {
+	if f.AuthMethod != "" && f.AuthMethodNamespace != "" {
+		s.Namespace = f.AuthMethodNamespace
+	}
+	if s.Namespace != tenancy.Wildcard {
+		return []tenancy.Scope{s}, nil
+	}
+	names, err := tx.Namespaces(ws, s.Partition)
+	if err != nil {
+		return nil, err
+	}
+	var scopes []tenancy.Scope
+	for _, n := range names {
+		scopes = append(scopes, n.Scope())
+	}
+	slices.SortFunc(scopes, func(a, b tenancy.Scope) int { return strings.Compare(a.Namespace, b.Namespace) })
+	return scopes, nil
 }
 
 // TokensExpiring returns at most limit tokens whose life ends at or before a time,
