@@ -30,7 +30,7 @@ func (e *Namespaces) Set(ctx context.Context, who acl.Caller, name string, n ten
 	if n.Name == "" {
 		n.Name = name
 	}
-	n.Name = strings.ToLower(n.Name)
+	n.Name, n.DeletedAt = strings.ToLower(n.Name), nil
 	root := n.Scope().PartitionRoot()
 	if err := mayManage(who, n.Scope(), acl.Write); err != nil {
 		return nil, err
@@ -65,6 +65,19 @@ func (e *Namespaces) Set(ctx context.Context, who acl.Caller, name string, n ten
 		return nil, err
 	}
 	return showNamespace(tx, stored)
+}
+
+// Delete marks a namespace for deletion: at once nothing works or can be made in
+// it, and what it holds is removed in the background, the namespace last. It needs
+// operator:write, or a rule that manages the namespace. An unknown one is errs.NotFound, one that
+// is marked already stays as it is.
+func (e *Namespaces) Delete(ctx context.Context, who acl.Caller, partition, name string) error {
+	s := tenancy.Scope{Partition: partition, Namespace: strings.ToLower(name)}
+	if err := mayManage(who, s, acl.Write); err != nil {
+		return err
+	}
+	_, err := e.Raft.Propose(ctx, fsm.NamespaceDelete{Partition: s.Partition, Name: s.Namespace, Now: e.now().UTC()})
+	return err
 }
 
 // mayManage decides about a namespace as an object: the operator permission

@@ -27,7 +27,7 @@ func (e *Partitions) Set(ctx context.Context, who acl.Caller, name string, p ten
 	if p.Name == "" {
 		p.Name = name
 	}
-	p.Name = strings.ToLower(p.Name)
+	p.Name, p.DeletedAt = strings.ToLower(p.Name), nil
 	if name != "" && !strings.EqualFold(name, p.Name) {
 		return nil, errs.New(errs.Invalid, "Partition name in URL and payload do not match")
 	}
@@ -48,6 +48,16 @@ func (e *Partitions) Set(ctx context.Context, who acl.Caller, name string, p ten
 		}
 	}
 	return e.Store.Read().Partition(nil, p.Name)
+}
+
+// Delete marks a partition and its namespaces for deletion, as Namespaces.Delete
+// does. It needs operator:write.
+func (e *Partitions) Delete(ctx context.Context, who acl.Caller, name string) error {
+	if err := who.Require(tenancy.Default, acl.OperatorWrite, ""); err != nil {
+		return err
+	}
+	_, err := e.Raft.Propose(ctx, fsm.PartitionDelete{Name: strings.ToLower(name), Now: e.now().UTC()})
+	return err
 }
 
 // Read returns a partition. It needs operator:read; who has a token may read

@@ -47,6 +47,9 @@ func (r *Resolver) describe(secret logging.Secret) (*ResolveAnswer, error) {
 	if err != nil || t == nil || t.Expired(r.now()) {
 		return nil, err
 	}
+	if gone, err := inDeleted(tx, t); err != nil || gone {
+		return nil, err
+	}
 	all, err := r.gather(tx, t, true)
 	if err != nil {
 		return nil, err

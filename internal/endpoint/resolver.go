@@ -132,6 +132,12 @@ func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secre
 	if c, ok := r.tokens.get(secret); ok && c.caller.Token == t && c.rights == rights {
 		return c.caller, nil
 	}
+	if gone, err := inDeleted(tx, t); err != nil || gone {
+		if err != nil {
+			return acl.Caller{}, err
+		}
+		return r.unknown(tx, secret)
+	}
 	a, err := r.authorizer(tx, t)
 	if err != nil {
 		return acl.Caller{}, err
@@ -152,6 +158,12 @@ func (r *Resolver) token(tx *state.Tx, ws memdb.WatchSet, secret logging.Secret)
 		}
 	}
 	return tx.TokenBySecret(ws, secret)
+}
+
+// inDeleted reports whether t's namespace is marked for deletion: t is as good as removed.
+func inDeleted(tx *state.Tx, t *acl.Token) (bool, error) {
+	n, err := tx.Namespace(nil, t.Partition, t.Namespace)
+	return n != nil && n.DeletedAt != nil, err
 }
 
 // unknown answers for a secret that no token has. The anonymous token is

@@ -31,6 +31,9 @@ var kinds = map[uint64]Command{
 	41: LoginProofsReap{},
 	42: TokenRenew{},
 	43: LoginUndo{},
+	50: NamespaceDelete{},
+	51: PartitionDelete{},
+	52: NamespacePurge{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

@@ -23,6 +23,7 @@ var (
 	sampleTime = time.Date(2026, 3, 4, 10, 11, 12, 131415161, time.UTC)
 	expiry     = sampleTime.Add(time.Hour)
 	team       = tenancy.Scope{Partition: "east", Namespace: "team"}
+	doomed     = tenancy.Scope{Partition: "default", Namespace: "doomed"}
 )
 
 func policy(s tenancy.Scope, id, name string) acl.Policy {
@@ -98,6 +99,9 @@ func setup() []Command {
 		TokenSet{Token: func() acl.Token { t := loginToken(); t.AccessorID, t.SecretID = "a-lease", "s-lease"; return t }()},
 		Login{Token: func() acl.Token { t := loginToken(); t.AccessorID, t.SecretID = "a-used", "s-used"; return t }(),
 			Method: team, MethodIndex: 19, Proof: "p-old", ProofEnds: expiry},
+		NamespaceSet{Namespace: tenancy.Namespace{Name: "doomed", Partition: "default"}},
+		PolicySet{Policy: policy(doomed, "p-doomed", "Doomed")},
+		NamespaceDelete{Partition: "default", Name: "doomed", Now: sampleTime},
 	}
 }
 
@@ -147,6 +151,9 @@ func samples() []sample {
 		{41, LoginProofsReap{Proofs: []string{"p-old"}, Now: expiry}, false},
 		{42, TokenRenew{Scope: team, AccessorID: "a-lease", IfIndex: 24, ExpirationTime: expiry.Add(time.Hour), Now: sampleTime}, true},
 		{43, LoginUndo{SecretID: "s-used"}, false},
+		{50, NamespaceDelete{Partition: "east", Name: "team", Now: sampleTime}, false},
+		{51, PartitionDelete{Name: "east", Now: sampleTime}, false},
+		{52, NamespacePurge{Scope: doomed, Limit: 100}, false},
 	}
 }
 

@@ -11,20 +11,37 @@ type PartitionSet struct {
 	Partition tenancy.Partition
 }
 
-// Apply implements Command.
-func (c PartitionSet) Apply(tx *state.Tx) error { return tx.PutPartition(c.Partition) }
+// Apply implements Command. It returns errs.Invalid if the partition is marked for deletion.
+func (c PartitionSet) Apply(tx *state.Tx) error {
+	old, err := tx.Partition(nil, c.Partition.Name)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.DeletedAt != nil {
+		return errs.Errorf(errs.Invalid, "Partition %q is marked for deletion", old.Name)
+	}
+	return tx.PutPartition(c.Partition)
+}
 
 // NamespaceSet creates or replaces a namespace.
 type NamespaceSet struct {
 	Namespace tenancy.Namespace
 }
 
-// Apply implements Command. It returns errs.Invalid if the partition does not exist, or if a
-// linked policy or role is not in its default namespace (tenancy.md section 2.2).
+// Apply implements Command. It returns errs.Invalid if the partition does not exist, if the
+// namespace is marked for deletion, or if a linked policy or role is not in the
+// partition's default namespace (tenancy.md section 2.2).
 func (c NamespaceSet) Apply(tx *state.Tx) error {
 	root := c.Namespace.Scope().PartitionRoot()
 	if err := tx.CheckScope(root); err != nil {
 		return err
+	}
+	old, err := tx.Namespace(nil, c.Namespace.Partition, c.Namespace.Name)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.DeletedAt != nil {
+		return errs.Errorf(errs.Invalid, "Namespace %q is marked for deletion", old.Name)
 	}
 	if c.Namespace.ACLs == nil {
 		return tx.PutNamespace(c.Namespace)

@@ -12,17 +12,18 @@ var tenancyRoutes = []route{
 	{http.MethodPut, "/v1/partition", OnLeader, "operator:write", "partition.set", (*API).partitionSet, 0},
 	{http.MethodGet, "/v1/partition/{partition}", OnServer, "operator:read", "partition.read", (*API).partitionRead, 0},
 	{http.MethodPut, "/v1/partition/{partition}", OnLeader, "operator:write", "partition.set", (*API).partitionSet, 0},
+	{http.MethodDelete, "/v1/partition/{partition}", OnLeader, "operator:write", "partition.delete", (*API).partitionDelete, 0},
 	{http.MethodGet, "/v1/partitions", OnServer, "operator:read", "partition.list", (*API).partitionList, 0},
 	{http.MethodPut, "/v1/namespace", OnLeader, "operator:write", "namespace.set", (*API).namespaceSet, 0},
 	{http.MethodGet, "/v1/namespace/{namespace}", OnServer, "operator:read", "namespace.read", (*API).namespaceRead, 0},
 	{http.MethodPut, "/v1/namespace/{namespace}", OnLeader, "operator:write", "namespace.set", (*API).namespaceSet, 0},
+	{http.MethodDelete, "/v1/namespace/{namespace}", OnLeader, "operator:write", "namespace.delete", (*API).namespaceDelete, 0},
 	{http.MethodGet, "/v1/namespaces", OnServer, "operator:read", "namespace.list", (*API).namespaceList, 0},
 }
 
-// deletion is what clients echo back of an object that they have read. Only
-// the server decides about it.
+// deletion is the second name under which clients echo when an object that
+// they have read was deleted. Only the server decides about it.
 type deletion struct {
-	DeletedAt    *time.Time
 	DeletedAtOld *time.Time `json:"deleted_at"`
 }
 
@@ -56,6 +57,11 @@ func (a *API) partitionRead(r *request) (any, error) {
 	return r.answer(a.Partitions.Read(r.Context(), r.caller, r.PathValue("partition"), r.read))
 }
 
+// partitionDelete handles DELETE /v1/partition/:name.
+func (a *API) partitionDelete(r *request) (any, error) {
+	return empty{}, a.Partitions.Delete(r.Context(), r.caller, r.PathValue("partition"))
+}
+
 // partitionList handles GET /v1/partitions.
 func (a *API) partitionList(r *request) (any, error) {
 	return r.answer(a.Partitions.List(r.Context(), r.caller, r.read))
@@ -78,6 +84,11 @@ func (a *API) namespaceSet(r *request) (any, error) {
 // namespaceRead handles GET /v1/namespace/:name.
 func (a *API) namespaceRead(r *request) (any, error) {
 	return r.answer(a.Namespaces.Read(r.Context(), r.caller, r.scope.Partition, r.PathValue("namespace"), r.read))
+}
+
+// namespaceDelete handles DELETE /v1/namespace/:name.
+func (a *API) namespaceDelete(r *request) (any, error) {
+	return empty{}, a.Namespaces.Delete(r.Context(), r.caller, r.scope.Partition, r.PathValue("namespace"))
 }
 
 // namespaceList handles GET /v1/namespaces.

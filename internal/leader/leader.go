@@ -107,6 +107,7 @@ func (l *Leader) lead(ctx context.Context) {
 	if l.Autopilot != nil {
 		tasks.Go(func() { l.steer(ctx) })
 	}
+	tasks.Go(func() { l.purge(ctx) })
 	l.reap(ctx)
 }
 

@@ -55,31 +55,41 @@ func (tx *Tx) PurgeNamespace(s tenancy.Scope, limit int) error {
 // removeSome removes rows of r in a scope, at most limit, and returns how many.
 func removeSome[R any](tx *Tx, r *resource[R]) func(s tenancy.Scope, limit int) (int, error) {
 	return func(s tenancy.Scope, limit int) (int, error) {
-		rows, err := r.rows.First(tx.db, s, limit)
-		if err != nil {
-			return 0, err
-		}
+		rows, err := firstRows(tx, r, s, limit)
 		for _, row := range rows {
 			_, key := r.at(row)
 			if err := r.remove(tx, s, key); err != nil {
 				return 0, err
 			}
 		}
-		return len(rows), nil
+		return len(rows), err
 	}
 }
 
 func (tx *Tx) removeMethods(s tenancy.Scope, limit int) (int, error) {
-	methods, err := authMethods.rows.First(tx.db, s, limit)
-	if err != nil {
-		return 0, err
-	}
+	methods, err := firstRows(tx, authMethods, s, limit)
 	for _, m := range methods {
 		if err := tx.DeleteAuthMethod(s, m.Name); err != nil {
 			return 0, err
 		}
 	}
-	return len(methods), nil
+	return len(methods), err
+}
+
+// firstRows returns at most limit rows of a scope.
+func firstRows[R any](tx *Tx, r *resource[R], s tenancy.Scope, limit int) ([]*R, error) {
+	list, err := r.rows.ListFrom(tx.db, nil, s, "")
+	if err != nil {
+		return nil, err
+	}
+	var rows []*R
+	for _, row := range list {
+		if len(rows) == limit {
+			break
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
 }
 
 func (tx *Tx) removeEmptyPartition(name string) error {

@@ -87,7 +87,11 @@ func (t *Table[R]) Get(tx *memdb.Txn, ws memdb.WatchSet, s tenancy.Scope, key st
 // List returns the rows in s by rising key. The wildcard namespace stands for
 // all namespaces of the partition.
 func (t *Table[R]) List(tx *memdb.Txn, ws memdb.WatchSet, s tenancy.Scope) ([]*R, error) {
-	it, err := t.iterate(tx, s)
+	k := appendPart(nil, s.Partition)
+	if s.Namespace != tenancy.Wildcard {
+		k = appendPart(k, s.Namespace)
+	}
+	it, err := tx.Get(t.name, prefix, k)
 	if err != nil {
 		return nil, err
 	}
@@ -97,31 +101,6 @@ func (t *Table[R]) List(tx *memdb.Txn, ws memdb.WatchSet, s tenancy.Scope) ([]*R
 		rows = append(rows, raw.(*R))
 	}
 	return rows, nil
-}
-
-// First returns at most limit rows of those that List does.
-func (t *Table[R]) First(tx *memdb.Txn, s tenancy.Scope, limit int) ([]*R, error) {
-	it, err := t.iterate(tx, s)
-	if err != nil {
-		return nil, err
-	}
-	var rows []*R
-	for len(rows) < limit {
-		raw := it.Next()
-		if raw == nil {
-			break
-		}
-		rows = append(rows, raw.(*R))
-	}
-	return rows, nil
-}
-
-func (t *Table[R]) iterate(tx *memdb.Txn, s tenancy.Scope) (memdb.ResultIterator, error) {
-	k := appendPart(nil, s.Partition)
-	if s.Namespace != tenancy.Wildcard {
-		k = appendPart(k, s.Namespace)
-	}
-	return tx.Get(t.name, prefix, k)
 }
 
 // All yields every row of every scope.

@@ -3,6 +3,7 @@ package tenancy
 import (
 	"bytes"
 	"encoding/json"
+	"time"
 )
 
 // What the built-in partition and namespaces say about themselves.
@@ -15,8 +16,11 @@ const (
 type Partition struct {
 	Name        string
 	Description string `json:",omitempty"`
-	CreateIndex uint64 `json:",omitempty"`
-	ModifyIndex uint64 `json:",omitempty"`
+	// DeletedAt is when it was marked for deletion: it counts as gone, and what
+	// is in it is being removed.
+	DeletedAt   *time.Time `json:",omitempty" codec:",omitempty"`
+	CreateIndex uint64     `json:",omitempty"`
+	ModifyIndex uint64     `json:",omitempty"`
 }
 
 // Namespace is a namespace of a partition (tenancy.md section 2.1).
@@ -25,6 +29,7 @@ type Namespace struct {
 	Description string            `json:",omitempty"`
 	ACLs        *NamespaceACLs    `json:",omitempty"`
 	Meta        map[string]string `json:",omitempty"`
+	DeletedAt   *time.Time        `json:",omitempty" codec:",omitempty"` // as of a Partition
 	Partition   string            `json:",omitempty"`
 	CreateIndex uint64            `json:",omitempty"`
 	ModifyIndex uint64            `json:",omitempty"`
