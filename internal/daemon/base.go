@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
+	"github.com/lictor/lictor/internal/version"
 )
 
 // base is what servers and client agents have in common.
@@ -23,11 +25,12 @@ type base struct {
 	peers  *peer.Client // requests to server ports
 	gossip *gossip.Gossip
 
-	tokens    *httpapi.AgentTokens
-	https     certificates
-	listeners []*listener
-	leave     chan struct{} // receives one request to leave
-	reloading sync.Mutex    // held by the one reload at a time
+	tokens     *httpapi.AgentTokens
+	https      certificates
+	listeners  []*listener
+	nameWanted atomic.Bool   // servers told auto_encrypt that their name is to be verified
+	leave      chan struct{} // receives one request to leave
+	reloading  sync.Mutex    // held by the one reload at a time
 }
 
 // role is what an agent does beyond base.
@@ -70,4 +73,26 @@ func (b *base) askToLeave() error {
 	default: // it leaves already
 	}
 	return nil
+}
+
+// agent is what the routes about this agent are answered from. Who leads is a
+// server's to add.
+func (b *base) agent(role stats) httpapi.Agent {
+	return httpapi.Agent{
+		Tokens:  b.tokens,
+		Version: httpapi.Version{HumanVersion: version.Consul, BuildDate: version.BuildDate},
+		Self:    func() httpapi.Self { return b.self(role) },
+		Reload:  b.reload,
+		Leave:   b.askToLeave,
+		Leader:  func() string { return "" },
+		Peers:   func() []string { return nil },
+	}
+}
+
+func (b *base) httpConfig() httpapi.Config {
+	c := httpapi.Config{BlockEndpoints: b.cfg.HTTP.BlockEndpoints, ResponseHeaders: b.cfg.HTTP.ResponseHeaders}
+	for _, cidr := range b.cfg.HTTP.AllowWriteHTTPFrom {
+		c.AllowWriteHTTPFrom = append(c.AllowWriteHTTPFrom, netip.MustParsePrefix(cidr)) // checked by config
+	}
+	return c
 }

@@ -24,9 +24,16 @@ var ErrStopped = errors.New("stopped without leaving")
 // a graceful leave and after ctx ended, ErrStopped after a signal that is
 // configured not to leave, and otherwise what went wrong.
 func Run(ctx context.Context, cfg Config, opts Options) error {
-	s, err := newServer(cfg, opts)
+	if cfg.Server {
+		s, err := newServer(cfg, opts)
+		if err != nil {
+			return err
+		}
+		return s.run(ctx, s)
+	}
+	c, err := newClient(ctx, cfg, opts)
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, s)
+	return c.run(ctx, c)
 }

@@ -179,7 +179,7 @@ func TestWrongConfigurationIsRefused(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{"a client agent", func(c *Config) { c.Server = false }, "this release runs servers only"},
+		{"an address of auto_encrypt that is none", func(c *Config) { c.Server, c.AutoEncrypt = false, AutoEncrypt{TLS: true, IPSAN: []string{"x"}} }, `auto_encrypt.ip_san: "x" is not an IP address`},
 		{"an unknown default policy", func(c *Config) { c.ACL.DefaultPolicy = "x" }, "Unsupported default ACL policy: x"},
 		{"an unknown down policy", func(c *Config) { c.ACL.DownPolicy = "x" }, "Unsupported down ACL policy: x"},
 		{"HTTPS with a certificate that is not there", func(c *Config) {

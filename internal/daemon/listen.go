@@ -55,8 +55,10 @@ func (b *base) openListeners(handler http.Handler) error {
 	if b.cfg.Ports.HTTPS <= 0 {
 		return nil
 	}
-	if err := b.https.load(b.cfg.TLS.HTTPS); err != nil {
-		return fmt.Errorf("tls.https: %w", err)
+	if !b.https.loaded() {
+		if err := b.https.load(b.cfg.TLS.HTTPS); err != nil {
+			return fmt.Errorf("tls.https: %w", err)
+		}
 	}
 	if b.cfg.TLS.HTTPS.CertFile == "" {
 		b.log.Warn("HTTPS has no certificate: set tls.https.cert_file and key_file and reload")

@@ -168,7 +168,16 @@ func (b *base) reload() error {
 	if err != nil {
 		return err
 	}
-	if b.cfg.Ports.HTTPS > 0 {
+	rpc, err := rpcTLS(next)
+	if err != nil {
+		return err
+	}
+	rpc.VerifyServerHostname = rpc.VerifyServerHostname || b.nameWanted.Load()
+	if err := b.tls.Update(rpc); err != nil {
+		return err
+	}
+	obtained := b.cfg.AutoEncrypt.TLS && next.TLS.HTTPS.CertFile == "" // by auto_encrypt, from no file
+	if b.cfg.Ports.HTTPS > 0 && !obtained {
 		if err := b.https.load(next.TLS.HTTPS); err != nil {
 			return err
 		}

@@ -9,49 +9,46 @@ import (
 	"github.com/lictor/lictor/internal/version"
 )
 
+// stats are the sections of consul info that depend on the agent's role.
+type stats func() map[string]map[string]string
+
 // self is what /v1/agent/self answers.
-func (s *server) self() httpapi.Self {
-	cfg := s.current.Load()
+func (b *base) self(role stats) httpapi.Self {
+	cfg := b.current.Load()
 	return httpapi.Self{
 		Config: httpapi.SelfConfig{
 			Datacenter:        cfg.Datacenter,
 			PrimaryDatacenter: cfg.PrimaryDatacenter,
-			NodeName:          s.cfg.NodeName,
-			NodeID:            s.nodeID,
-			Server:            true,
+			NodeName:          b.cfg.NodeName,
+			NodeID:            b.nodeID,
+			Partition:         b.cfg.Partition,
+			Server:            b.cfg.Server,
 			Version:           version.Consul,
 			BuildDate:         version.BuildDate,
 		},
 		DebugConfig: debugConfig(cfg),
-		Member:      httpapi.AgentMember(s.gossip.Self()),
-		Stats:       s.stats(cfg),
+		Member:      httpapi.AgentMember(b.gossip.Self()),
+		Stats:       b.stats(cfg, role()),
 		Meta:        map[string]string{"consul-network-segment": "", "consul-version": version.Consul},
 	}
 }
 
-// stats are the sections that consul info prints.
-func (s *server) stats(cfg *Config) map[string]map[string]string {
-	acl := "disabled"
+// stats are the sections that consul info prints, with those of the role.
+func (b *base) stats(cfg *Config, sections map[string]map[string]string) map[string]map[string]string {
+	sections["agent"] = map[string]string{"checks": "0", "services": "0", "check_monitors": "0", "check_ttls": "0"}
+	sections["build"] = map[string]string{"version": version.Consul, "revision": "", "prerelease": "", "version_metadata": ""}
+	sections["serf_lan"] = b.gossip.Stats()
+	sections["runtime"] = map[string]string{
+		"arch": runtime.GOARCH, "os": runtime.GOOS, "version": runtime.Version(),
+		"cpu_count":  strconv.Itoa(runtime.NumCPU()),
+		"goroutines": strconv.Itoa(runtime.NumGoroutine()),
+		"max_procs":  strconv.Itoa(runtime.GOMAXPROCS(0)),
+	}
+	sections["consul"]["acl"] = "disabled"
 	if cfg.ACL.Enabled {
-		acl = "enabled"
+		sections["consul"]["acl"] = "enabled"
 	}
-	leader, _ := s.raft.Leader()
-	return map[string]map[string]string{
-		"agent": {"checks": "0", "services": "0", "check_monitors": "0", "check_ttls": "0"},
-		"build": {"version": version.Consul, "revision": "", "prerelease": "", "version_metadata": ""},
-		"consul": {
-			"acl": acl, "server": "true", "bootstrap": strconv.FormatBool(s.cfg.Bootstrap),
-			"known_datacenters": "1", "leader": strconv.FormatBool(s.raft.IsLeader()), "leader_addr": leader,
-		},
-		"raft":     s.raft.Stats(),
-		"serf_lan": s.gossip.Stats(),
-		"runtime": {
-			"arch": runtime.GOARCH, "os": runtime.GOOS, "version": runtime.Version(),
-			"cpu_count":  strconv.Itoa(runtime.NumCPU()),
-			"goroutines": strconv.Itoa(runtime.NumGoroutine()),
-			"max_procs":  strconv.Itoa(runtime.GOMAXPROCS(0)),
-		},
-	}
+	return sections
 }
 
 // debugConfig is the part of the configuration that tools read from

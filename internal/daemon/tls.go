@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
 )
@@ -33,6 +34,23 @@ func (s *certificates) load(c TLSListener) error {
 	return nil
 }
 
+// loaded reports whether there is a key pair.
+func (s *certificates) loaded() bool { return s.current.Load() != nil }
+
+// use makes a pair current that is in no file, with the demands of c.
+func (s *certificates) use(pair ca.Pair, c TLSListener) error {
+	loaded, err := tls.X509KeyPair(pair.Cert, []byte(pair.Key.Reveal()))
+	if err != nil {
+		return err
+	}
+	cfg, err := listenerTLS(c, loaded)
+	if err != nil {
+		return err
+	}
+	s.current.Store(cfg)
+	return nil
+}
+
 // config returns the tls.Config for a listener that follows reloads.
 func (s *certificates) config() *tls.Config {
 	first := s.current.Load().Clone()
@@ -43,14 +61,18 @@ func (s *certificates) config() *tls.Config {
 // serverTLS builds the TLS settings of a listener (spec: agent.md section 13.1).
 // Without a certificate every handshake fails, until a reload brings one.
 func serverTLS(c TLSListener) (*tls.Config, error) {
-	cfg := &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
-	if c.CertFile != "" || c.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load certificate and key: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
+	if c.CertFile == "" && c.KeyFile == "" {
+		return listenerTLS(c)
 	}
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("load certificate and key: %w", err)
+	}
+	return listenerTLS(c, pair)
+}
+
+func listenerTLS(c TLSListener, pairs ...tls.Certificate) (*tls.Config, error) {
+	cfg := &tls.Config{Certificates: pairs, NextProtos: []string{"h2", "http/1.1"}}
 	var err error
 	if cfg.MinVersion, err = peer.MinVersion(c.MinVersion); err != nil {
 		return nil, err

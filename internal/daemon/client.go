@@ -1,0 +1,215 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/lictor/lictor/internal/agent"
+	"github.com/lictor/lictor/internal/forward"
+	"github.com/lictor/lictor/internal/gossip"
+	"github.com/lictor/lictor/internal/httpapi"
+	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/peer"
+)
+
+// client is an agent in client mode: it serves what is its own and passes
+// everything else on to servers.
+type client struct {
+	*base
+	bare     *peer.Client       // presents no certificate; only with auto_encrypt
+	auto     *agent.AutoEncrypt // nil without auto_encrypt
+	roots    *agent.Roots
+	resolver *agent.Resolver
+	open     chan struct{} // closed from the start: its listeners are all that it needs
+}
+
+// newClient opens what a client agent needs. With auto_encrypt it first obtains
+// its certificate, for which it waits as long as it takes, or until a signal.
+func newClient(ctx context.Context, cfg Config, opts Options) (*client, error) {
+	if err := checkPolicies(cfg.ACL); err != nil {
+		return nil, fmt.Errorf("Failed to start Consul client: %w", err)
+	}
+	b, err := newBase(cfg, opts)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{base: b, open: make(chan struct{})}
+	close(c.open)
+	if err := c.start(ctx); err != nil {
+		c.drain()
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func (c *client) start(ctx context.Context) error {
+	servers := agent.Servers{Client: c.peers, Addrs: c.serverAddrs}
+	c.roots = &agent.Roots{Servers: servers, Log: c.log}
+	c.resolver = &agent.Resolver{
+		Servers:            servers,
+		Enabled:            c.cfg.ACL.Enabled,
+		DefaultPolicyAllow: c.cfg.ACL.DefaultPolicy == "allow",
+		DownPolicy:         c.cfg.ACL.DownPolicy,
+		NodeName:           c.cfg.NodeName,
+		Log:                c.log,
+		Recovery:           func() logging.Secret { return c.tokens.Get(httpapi.TokenRecovery) },
+		TokenTTL:           c.cfg.ACL.TokenTTL,
+		PolicyTTL:          c.cfg.ACL.PolicyTTL,
+		RoleTTL:            c.cfg.ACL.RoleTTL,
+	}
+	if err := c.obtainCertificate(ctx); err != nil {
+		return err
+	}
+	if err := c.openGossip(); err != nil {
+		return err
+	}
+	api := &httpapi.API{
+		Resolver:   c.resolver,
+		CARoots:    c.roots,
+		Datacenter: c.cfg.Datacenter,
+		NodeName:   c.cfg.NodeName,
+		Partition:  c.cfg.Partition,
+		UIEnabled:  c.cfg.UIEnabled,
+		Log:        logging.Named(c.log, "http"),
+		Agent:      c.agent(c.stats),
+		Gossip:     c.gossip,
+		Config:     c.httpConfig(),
+		Forward:    &forward.Forwarder{Client: c.peers, Servers: c.serverAddrs},
+	}
+	return c.openListeners(api.Handler())
+}
+
+// obtainCertificate obtains the certificate of auto_encrypt. A signal ends it.
+func (c *client) obtainCertificate(ctx context.Context) error {
+	if !c.cfg.AutoEncrypt.TLS {
+		return nil
+	}
+	rpc, err := rpcTLS(c.cfg)
+	if err != nil {
+		return err
+	}
+	bare, err := peer.NewTLS(rpc)
+	if err != nil {
+		return err
+	}
+	c.bare = peer.NewClient(bare)
+	c.auto = &agent.AutoEncrypt{
+		Client:     c.bare,
+		RetryJoin:  c.cfg.RetryJoin,
+		ServerPort: c.cfg.Ports.Server,
+		Servers:    c.serverAddrs,
+		NodeName:   c.cfg.NodeName,
+		Datacenter: c.cfg.Datacenter,
+		Partition:  c.cfg.Partition,
+		DNSSAN:     c.cfg.AutoEncrypt.DNSSAN,
+		Token:      func() logging.Secret { return c.tokens.Get(httpapi.TokenAgent) },
+		Use:        c.useCertificate,
+		Roots:      c.roots,
+		Log:        logging.Named(c.log, "auto_config"),
+	}
+	for _, text := range c.cfg.AutoEncrypt.IPSAN {
+		ip := net.ParseIP(text)
+		if ip == nil {
+			return fmt.Errorf("auto_encrypt.ip_san: %q is not an IP address", text)
+		}
+		c.auto.IPSAN = append(c.auto.IPSAN, ip)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	obtained := make(chan error, 1)
+	go func() { obtained <- c.auto.Obtain(ctx) }()
+	select {
+	case err := <-obtained:
+		return err
+	case sig := <-c.opts.Signals:
+		c.log.Info("Caught", slog.String("signal", signalName(sig)))
+		cancel()
+		return <-obtained
+	}
+}
+
+// useCertificate takes over what auto_encrypt has obtained, for requests to
+// servers and, where no other is configured, for HTTPS.
+func (c *client) useCertificate(o agent.Obtained) error {
+	c.nameWanted.Store(o.VerifyServerHostname)
+	rpc, err := rpcTLS(*c.current.Load())
+	if err != nil {
+		return err
+	}
+	rpc.VerifyServerHostname = rpc.VerifyServerHostname || o.VerifyServerHostname
+	if err := errors.Join(c.tls.Update(rpc), c.tls.SetMesh(o.ManualRoots, &o.Pair)); err != nil {
+		return err
+	}
+	if c.cfg.Ports.HTTPS > 0 && c.cfg.TLS.HTTPS.CertFile == "" {
+		return c.https.use(o.Pair, c.cfg.TLS.HTTPS)
+	}
+	return nil
+}
+
+// serverAddrs returns the server ports of the servers that answer.
+func (c *client) serverAddrs() []string {
+	if c.gossip == nil {
+		return nil // before it has a certificate
+	}
+	var addrs []string
+	for _, m := range c.gossip.Members() {
+		if m.Server && m.Status == gossip.Alive && m.ServerAddr != "" {
+			addrs = append(addrs, m.ServerAddr)
+		}
+	}
+	return addrs
+}
+
+func (c *client) tasks() []task {
+	tasks := []task{
+		{"gossip", c.gossip.Run},
+		{"members", c.forgetMembers},
+		{"join", c.join},
+		{"tokens", c.resolver.Run},
+		{"mesh roots", c.roots.Run},
+	}
+	if c.auto != nil {
+		tasks = append(tasks, task{"certificate", c.auto.Run})
+	}
+	return tasks
+}
+
+// forgetMembers takes the news of gossip, which nothing here waits for.
+func (c *client) forgetMembers(ctx context.Context) error {
+	for {
+		select {
+		case <-c.gossip.Events():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c *client) ready() <-chan struct{} { return c.open }
+
+func (c *client) leaveCluster() error {
+	logging.Named(c.log, "client").Info("client starting leave")
+	return c.gossip.Leave()
+}
+
+func (c *client) close() error {
+	var err error
+	if c.gossip != nil {
+		err = c.gossip.Close()
+	}
+	if c.bare != nil {
+		c.bare.Close()
+	}
+	c.peers.Close()
+	return err
+}
+
+// stats are what consul info prints of a client agent under consul.
+func (c *client) stats() map[string]map[string]string {
+	return map[string]map[string]string{
+		"consul": {"server": "false", "known_servers": fmt.Sprint(len(c.serverAddrs()))},
+	}
+}
