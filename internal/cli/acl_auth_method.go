@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/awsiam"
 )
 
 func aclAuthMethod() *Command {
@@ -15,7 +17,7 @@ func aclAuthMethod() *Command {
 		Name:  "auth-method",
 		Short: "Manage auth methods: who may log in, and how it is proven",
 		Sub: []*Command{
-			aclAuthMethodCreate(), aclAuthMethodDelete(), aclAuthMethodList(), aclAuthMethodRead(), aclAuthMethodUpdate(),
+			aclAuthMethodCreate(), aclAuthMethodDelete(), aclAuthMethodExplain(awsiam.NewBearerToken), aclAuthMethodList(), aclAuthMethodRead(), aclAuthMethodUpdate(),
 		},
 	}
 }

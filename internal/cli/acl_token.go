@@ -5,6 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -14,7 +17,7 @@ func aclToken() *Command {
 		Name:  "token",
 		Short: "Manage ACL tokens",
 		Sub: []*Command{
-			aclTokenClone(), aclTokenCreate(), aclTokenDelete(), aclTokenList(), aclTokenRead(), aclTokenUpdate(),
+			aclTokenClone(), aclTokenCreate(), aclTokenDelete(), aclTokenList(), aclTokenRead(), aclTokenRenew(), aclTokenUpdate(),
 		},
 	}
 }
@@ -106,17 +109,35 @@ func aclTokenDelete() *Command {
 
 func aclTokenList() *Command {
 	var b base
+	var limit int
+	var after string
 	return &Command{
 		Name: "list", Short: "List all tokens",
-		Flags: func(fs *flag.FlagSet) { b.acl(fs); b.formatFlag(fs); b.metaFlag(fs, "meta") },
+		Long: "With -limit, lists a part of them, in the order of their accessor IDs, and says on stderr how to go on.",
+		Flags: func(fs *flag.FlagSet) {
+			b.acl(fs)
+			b.formatFlag(fs)
+			b.metaFlag(fs, "meta")
+			fs.IntVar(&limit, "limit", 0, "list at most `n` tokens, from 1 to 10000; all of them if 0")
+			fs.StringVar(&after, "after", "", "the `place` to go on from, as an earlier list with -limit said")
+		},
 		Run: func(ctx context.Context, env *Env, _ []string) error {
 			client, err := b.open(env)
 			if err != nil {
 				return err
 			}
-			tokens, _, err := client.ACL().TokenList(b.read(ctx))
+			var tokens []*api.ACLTokenListEntry
+			next := ""
+			if limit != 0 || after != "" {
+				tokens, next, err = tokenPage(ctx, env, &b, limit, after)
+			} else {
+				tokens, _, err = client.ACL().TokenList(b.read(ctx))
+			}
 			if err != nil {
 				return complain("Failed to retrieve the token list: %w", err)
+			}
+			if next != "" {
+				fmt.Fprintf(env.Err, "There are more tokens: -after %s\n", next)
 			}
 			return b.print(env.Out, tokens, jsonIndent, func(w io.Writer) {
 				for _, t := range tokens {
@@ -125,6 +146,19 @@ func aclTokenList() *Command {
 			})
 		},
 	}
+}
+
+// tokenPage returns a part of the list of tokens, and the place to go on from.
+func tokenPage(ctx context.Context, env *Env, b *base, limit int, after string) (tokens []*api.ACLTokenListEntry, next string, err error) {
+	query := url.Values{}
+	if limit != 0 {
+		query.Set("limit", strconv.Itoa(limit))
+	}
+	if after != "" {
+		query.Set("after", after)
+	}
+	header, err := b.raw(ctx, env, call{method: http.MethodGet, path: "/v1/acl/tokens", query: query}, &tokens)
+	return tokens, header.Get("X-Lictor-Next-Page"), err
 }
 
 // tokenOfEntry returns the same token as a read would give it.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"flag"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -73,11 +74,12 @@ func login(newBearer bearerFunc) *Command {
 			if err != nil {
 				return err
 			}
-			token, _, err := client.ACL().Login(&api.ACLLoginParams{
+			var token api.ACLToken
+			header, err := b.raw(ctx, env, call{method: http.MethodPost, path: "/v1/acl/login", body: api.ACLLoginParams{
 				AuthMethod: method, BearerToken: bearer.Reveal(), Meta: meta.pairs,
-			}, b.write(ctx))
+			}}, &token)
 			if err != nil {
-				return complain("Error logging in: %w", err)
+				return complain("Error logging in: %w%s", err, howToExplain(header))
 			}
 			if err := sink.write(token.SecretID); err != nil {
 				undo(ctx, client, token.SecretID)
@@ -86,6 +88,16 @@ func login(newBearer bearerFunc) *Command {
 			return nil
 		},
 	}
+}
+
+// howToExplain says, on a line of its own, how whoever may read ACLs finds out
+// why a server refused a login; nothing if the server did not name it.
+func howToExplain(answer http.Header) string {
+	id := answer.Get("X-Lictor-Login-Id")
+	if id == "" {
+		return ""
+	}
+	return "\nTo see why: consul acl auth-method explain -login-id " + id
 }
 
 // undo logs out, so that a login which failed here leaves no token behind.

@@ -33,7 +33,8 @@ type Meta struct {
 	Index          uint64 // at least 1
 	KnownLeader    bool
 	LastContact    time.Duration
-	FilteredByACLs bool // something was left out that the caller may not see
+	FilteredByACLs bool   // something was left out that the caller may not see
+	NextPage       string // Page.After of the next part of a list; "" at its end
 }
 
 // query reads what it needs from tx, adds to ws what its answer depends on,

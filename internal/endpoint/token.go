@@ -75,6 +75,7 @@ type TokenList struct {
 	ServiceName         string // of a service identity
 	AuthMethod          string // whose logins made the tokens
 	AuthMethodNamespace string // of AuthMethod; "" is any
+	Page
 	Read
 }
 

@@ -12,8 +12,9 @@ import (
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
-// List returns tokens sorted by secret, without the expired ones. It needs
-// acl:read; secrets are "<hidden>" where the caller lacks acl:write.
+// List returns tokens sorted by secret, without the expired ones, or with
+// req.Page a part of them by accessor. It needs acl:read; secrets are "<hidden>" where
+// the caller lacks acl:write.
 func (e *Tokens) List(ctx context.Context, who acl.Caller, req TokenList) ([]acl.Token, Meta, error) {
 	if err := e.allowList(who, req.Scope); err != nil {
 		return nil, Meta{}, err
@@ -24,19 +25,24 @@ func (e *Tokens) List(ctx context.Context, who acl.Caller, req TokenList) ([]acl
 	}
 	var out []acl.Token
 	var filtered bool
+	var next string
 	meta, err := e.Block(ctx, who, req.Read, func(who acl.Caller, tx *state.Tx, ws memdb.WatchSet) (uint64, error) {
 		if err := e.allowList(who, req.Scope); err != nil {
 			return 0, err
 		}
-		rows, err := tx.Tokens(ws, req.Scope, filter)
+		var rows []*acl.Token
+		if req.Page != (Page{}) {
+			rows, next, filtered, err = e.page(tx, ws, who, req, filter)
+		} else if rows, err = tx.Tokens(ws, req.Scope, filter); err == nil {
+			rows, filtered = readable(who, rows, func(t *acl.Token) tenancy.Scope { return t.Scope })
+		}
 		if err != nil {
 			return 0, err
 		}
-		rows, filtered = readable(who, rows, func(t *acl.Token) tenancy.Scope { return t.Scope })
 		out, err = e.entries(tx, who, rows)
 		return tx.LastIndex(state.TableTokens), err
 	})
-	meta.FilteredByACLs = filtered
+	meta.FilteredByACLs, meta.NextPage = filtered, next
 	return out, meta, err
 }
 

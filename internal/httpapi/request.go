@@ -35,6 +35,7 @@ type request struct {
 	caller   acl.Caller     // of routes that need a token
 	scope    tenancy.Scope
 	read     endpoint.Read  // of a GET
+	header   http.Header    // of the answer, for what only its route knows
 	meta     *endpoint.Meta // set by reads; becomes headers
 	filtered bool           // a list without an index has less in it than there is
 	asked    atomic.Bool    // whether somebody asked what the caller may do

@@ -87,6 +87,9 @@ func readHeaders(h http.Header, m endpoint.Meta) {
 	h.Set("X-Consul-Knownleader", strconv.FormatBool(m.KnownLeader))
 	h.Set("X-Consul-Lastcontact", strconv.FormatInt(m.LastContact.Milliseconds(), 10))
 	h.Set("X-Consul-Query-Backend", "blocking-query")
+	if m.NextPage != "" {
+		h.Set("X-Lictor-Next-Page", m.NextPage)
+	}
 	if m.FilteredByACLs {
 		h.Set("X-Consul-Results-Filtered-By-Acls", "true")
 	}

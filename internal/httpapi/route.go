@@ -117,6 +117,7 @@ var missingParts = map[string]string{
 	"role_name":     "Missing role Name",
 	"auth_method":   "Missing auth method name",
 	"binding_rule":  "Missing binding rule ID",
+	"login":         "Missing login ID",
 	"template_name": "Missing templated policy Name",
 	"namespace":     "Missing namespace name",
 	"partition":     "Missing partition name",

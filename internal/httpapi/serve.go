@@ -72,6 +72,7 @@ func (a *API) answer(w http.ResponseWriter, req *http.Request, row *route) (*req
 	if err != nil {
 		return nil, nil, err
 	}
+	r.header = w.Header()
 	answer, err := row.handle(a, r)
 	if r.meta != nil {
 		readHeaders(w.Header(), *r.meta)

@@ -2,13 +2,16 @@ package httpapi
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/errs"
 )
 
 var tokenRoutes = []route{
 	{http.MethodPut, "/v1/acl/token", OnLeader, "acl:write", "acl.token.create", (*API).tokenCreate, 0},
 	{http.MethodGet, "/v1/acl/token/self", OnServer, "none: shows the token that was sent", "acl.token.self", (*API).tokenSelf, 0},
+	{http.MethodPost, "/v1/acl/token/renew", OnLeader, "token: renews the token that was sent", "acl.token.renew", (*API).tokenRenew, noDefaultToken},
 	{http.MethodGet, "/v1/acl/token/{accessor}", OnServer, "acl:read", "acl.token.read", (*API).tokenRead, 0},
 	{http.MethodPut, "/v1/acl/token/{accessor}", OnLeader, "acl:write", "acl.token.update", (*API).tokenUpdate, 0},
 	{http.MethodDelete, "/v1/acl/token/{accessor}", OnLeader, "acl:write", "acl.token.delete", (*API).tokenDelete, 0},
@@ -29,6 +32,10 @@ func (a *API) tokenCreate(r *request) (any, error) {
 func (a *API) tokenSelf(r *request) (any, error) {
 	return r.answer(a.Tokens.Self(r.Context(), r.token, r.read))
 }
+
+// tokenRenew handles POST /v1/acl/token/renew. The agent's own token is not
+// meant by a request that carries none.
+func (a *API) tokenRenew(r *request) (any, error) { return a.Tokens.Renew(r.Context(), r.caller) }
 
 // tokenRead handles GET /v1/acl/token/:accessor.
 func (a *API) tokenRead(r *request) (any, error) {
@@ -62,9 +69,27 @@ func (a *API) tokenDelete(r *request) (any, error) {
 
 // tokenList handles GET /v1/acl/tokens.
 func (a *API) tokenList(r *request) (any, error) {
+	page, err := r.page()
+	if err != nil {
+		return nil, err
+	}
 	return r.answer(a.Tokens.List(r.Context(), r.caller, endpoint.TokenList{
+		Page:  page,
 		Scope: r.scope, Policy: r.query.Get("policy"), Role: r.query.Get("role"),
 		ServiceName: r.query.Get("servicename"), AuthMethod: r.query.Get("authmethod"),
 		AuthMethodNamespace: r.query.Get("authmethod-ns"), Read: r.read,
 	}))
+}
+
+// page returns the part of a list that the query asks for.
+func (r *request) page() (endpoint.Page, error) {
+	p := endpoint.Page{After: r.query.Get("after")}
+	if text := r.query.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return p, errs.New(errs.Invalid, "Invalid limit")
+		}
+		p.Limit = n
+	}
+	return p, nil
 }
