@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -347,5 +348,22 @@ func TestNodeIDIsKept(t *testing.T) {
 	second, err := NodeID(dir, "")
 	if err != nil || second != first {
 		t.Errorf("%q, then %q (%v)", first, second, err)
+	}
+}
+
+func TestSelfSaysWhereToJoin(t *testing.T) {
+	cfg := testConfig(t)
+	start(t, cfg, nil)
+	var self struct {
+		DebugConfig struct{ SerfAdvertiseAddrLAN, SerfBindAddrLAN string }
+	}
+	url := fmt.Sprintf("http://127.0.0.1:%d/v1/", cfg.Ports.HTTP)
+	_, body := get(t, http.DefaultClient, url+"agent/self", management)
+	if err := json.Unmarshal([]byte(body), &self); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("tcp://127.0.0.1:%d", cfg.Ports.SerfLAN)
+	if got := self.DebugConfig; got.SerfAdvertiseAddrLAN != want || got.SerfBindAddrLAN != want {
+		t.Errorf("got %+v, want %s", got, want)
 	}
 }

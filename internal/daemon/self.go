@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"net"
 	"runtime"
 	"strconv"
 
@@ -66,24 +67,28 @@ func debugConfig(cfg *Config) map[string]any {
 			"ACLReplicationToken":            hidden(tokens.Replication),
 			"ACLConfigFileRegistrationToken": hidden(tokens.ConfigFileServiceRegistration), "DNSToken": hidden(tokens.DNS),
 		},
-		"AdvertiseAddrLAN":  cfg.AdvertiseAddr,
-		"BindAddr":          cfg.BindAddr,
-		"Bootstrap":         cfg.Bootstrap,
-		"BootstrapExpect":   cfg.BootstrapExpect,
-		"ClientAddrs":       cfg.ClientAddrs,
-		"DataDir":           cfg.DataDir,
-		"Datacenter":        cfg.Datacenter,
-		"DevMode":           cfg.Dev,
-		"EncryptKey":        hidden(cfg.Encrypt),
-		"HTTPPort":          cfg.Ports.HTTP,
-		"HTTPSPort":         cfg.Ports.HTTPS,
-		"LeaveOnTerm":       cfg.LeaveOnTerminate,
-		"NodeName":          cfg.NodeName,
-		"PrimaryDatacenter": cfg.PrimaryDatacenter,
-		"ServerMode":        cfg.Server,
-		"ServerPort":        cfg.Ports.Server,
+		"AdvertiseAddrLAN":     cfg.AdvertiseAddr,
+		"BindAddr":             cfg.BindAddr,
+		"Bootstrap":            cfg.Bootstrap,
+		"BootstrapExpect":      cfg.BootstrapExpect,
+		"ClientAddrs":          cfg.ClientAddrs,
+		"DataDir":              cfg.DataDir,
+		"Datacenter":           cfg.Datacenter,
+		"DevMode":              cfg.Dev,
+		"EncryptKey":           hidden(cfg.Encrypt),
+		"HTTPPort":             cfg.Ports.HTTP,
+		"HTTPSPort":            cfg.Ports.HTTPS,
+		"LeaveOnTerm":          cfg.LeaveOnTerminate,
+		"NodeName":             cfg.NodeName,
+		"PrimaryDatacenter":    cfg.PrimaryDatacenter,
+		"SerfAdvertiseAddrLAN": serfAddr(cfg.AdvertiseAddr, cfg.Ports.SerfLAN),
+		"SerfBindAddrLAN":      serfAddr(cfg.BindAddr, cfg.Ports.SerfLAN),
+		"ServerMode":           cfg.Server,
+		"ServerPort":           cfg.Ports.Server,
 	}
 }
+
+func serfAddr(ip string, port int) string { return "tcp://" + net.JoinHostPort(ip, strconv.Itoa(port)) }
 
 func hidden(s logging.Secret) string {
 	if s == "" {

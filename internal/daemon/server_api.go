@@ -55,6 +55,7 @@ func (s *server) assemble() {
 		STSEndpoint: awsEndpoint("STS"),
 		IAMEndpoint: awsEndpoint("IAM"),
 	}}}
+	mesh := s.cfg.ConnectEnabled || s.cfg.AutoEncrypt.AllowTLS
 	s.leader = &leader.Leader{
 		Raft:              s.raft,
 		Store:             s.store,
@@ -62,11 +63,11 @@ func (s *server) assemble() {
 		Node:              s.cfg.NodeName,
 		ACLs:              s.cfg.ACL.Enabled,
 		InitialManagement: s.cfg.ACL.Tokens.InitialManagement,
-		MeshCA:            s.cfg.ConnectEnabled || s.cfg.AutoEncrypt.AllowTLS,
+		MeshCA:            mesh,
 		Autopilot:         pilot,
 		Began:             sync.OnceFunc(func() { close(s.led) }),
 	}
-	s.roots = &endpoint.CARoots{Backend: backend}
+	s.roots = &endpoint.CARoots{Backend: backend, Off: !mesh}
 	agent := s.agent(s.stats)
 	agent.Peers = s.raft.Peers
 	agent.Leader = func() string {

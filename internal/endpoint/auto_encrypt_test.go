@@ -124,7 +124,7 @@ func TestNobodySignsBeforeThereIsARoot(t *testing.T) {
 	if _, err := w.autoEncrypts().Sign(ctx, w.root, w.signRequest("n1")); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("got %v", err)
 	}
-	list, m, err := (&CARoots{w.Backend}).List(ctx, acl.Caller{}, Read{})
+	list, m, err := (&CARoots{Backend: w.Backend}).List(ctx, acl.Caller{}, Read{})
 	if err != nil || m.Index != 1 || list.Roots == nil || len(list.Roots) > 0 || list.ActiveRootID != "" {
 		t.Errorf("got %+v, %+v, %v", list, m, err)
 	}
@@ -146,7 +146,7 @@ func TestAnAgentOfAPartitionHasItInItsName(t *testing.T) {
 func TestAWaitForRootsEndsWithANewOne(t *testing.T) {
 	w := newWorld(t)
 	first := w.meshRoot()
-	roots := &CARoots{w.Backend}
+	roots := &CARoots{Backend: w.Backend}
 	_, m, err := roots.List(ctx, acl.Caller{}, Read{})
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestAServerFollowsTheRoots(t *testing.T) {
 	defer cancel()
 	seen, done := make(chan int), make(chan error)
 	go func() {
-		done <- (&CARoots{w.Backend}).Follow(limit, func(roots [][]byte) error {
+		done <- (&CARoots{Backend: w.Backend}).Follow(limit, func(roots [][]byte) error {
 			seen <- len(roots)
 			return nil
 		})
@@ -198,4 +198,10 @@ func TestAServerFollowsTheRoots(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestRootsWithoutAMesh(t *testing.T) {
+	w := newWorld(t)
+	_, _, err := (&CARoots{Backend: w.Backend, Off: true}).List(ctx, acl.Caller{}, Read{})
+	wantError(t, err, errs.Invalid, "Connect must be enabled in order to use this endpoint")
 }

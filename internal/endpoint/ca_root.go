@@ -10,11 +10,17 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/ca"
+	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/state"
 )
 
 // CARoots shows the roots of the mesh CA.
-type CARoots struct{ *Backend }
+type CARoots struct {
+	*Backend
+	Off bool // the service mesh is: it has no CA
+}
+
+var errNoMesh = errs.New(errs.Invalid, "Connect must be enabled in order to use this endpoint")
 
 // CARootList is the roots of the mesh CA as everybody may see them
 // (mesh.md section 1.2). Before the leader has made one it is empty.
@@ -42,10 +48,13 @@ type CARoot struct {
 	ModifyIndex         uint64
 }
 
-// List returns the roots, the one that signs first. It needs no permission:
-// whoever connects to a service has to know them.
+// List returns the roots, the one that signs first, or errs.Invalid where the
+// service mesh is off. It needs no permission: whoever connects to a service has to know them.
 func (e *CARoots) List(ctx context.Context, who acl.Caller, r Read) (CARootList, Meta, error) {
 	var list CARootList
+	if e.Off {
+		return list, Meta{}, errNoMesh
+	}
 	m, err := e.Block(ctx, who, r, func(_ acl.Caller, tx *state.Tx, ws memdb.WatchSet) (uint64, error) {
 		var err error
 		list, err = listCARoots(tx, ws)
