@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/logging"
 )
@@ -365,5 +366,17 @@ func TestSelfSaysWhereToJoin(t *testing.T) {
 	want := fmt.Sprintf("tcp://127.0.0.1:%d", cfg.Ports.SerfLAN)
 	if got := self.DebugConfig; got.SerfAdvertiseAddrLAN != want || got.SerfBindAddrLAN != want {
 		t.Errorf("got %+v, want %s", got, want)
+	}
+}
+
+func TestTheAutopilotStanzaCountsUntilAnOperatorChooses(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Autopilot = autopilot.Default()
+	cfg.Autopilot.ServerStabilizationTime = 42 * time.Second
+	start(t, cfg, nil)
+	url := fmt.Sprintf("http://127.0.0.1:%d/v1/operator/autopilot/configuration", cfg.Ports.HTTP)
+	status, body := get(t, http.DefaultClient, url, management)
+	if status != http.StatusOK || !strings.Contains(body, `"ServerStabilizationTime":"42s"`) {
+		t.Errorf("%d %s", status, body)
 	}
 }

@@ -31,7 +31,7 @@ func (s *server) assemble() {
 	s.changes = &endpoint.Changes{CatchUp: s.consistency.CatchUp}
 	s.store.Observe(s.changes.Note)
 	s.asker = &autopilot.Asker{Self: s.nodeID, Local: s.raft.LogStats, Remote: s.forward.LogStats}
-	pilot := &leader.Autopilot{Peers: s.raft, Members: s.gossip.Members, Changed: s.members, Asker: s.asker}
+	pilot := &leader.Autopilot{Peers: s.raft, Members: s.gossip.Members, Changed: s.members, Asker: s.asker, Initial: s.cfg.Autopilot}
 	resolver := &endpoint.Resolver{
 		Store:              s.store,
 		CatchUp:            s.consistency.CatchUp,
@@ -90,7 +90,7 @@ func (s *server) assemble() {
 		CARoots:      s.roots,
 		Snapshots:    &endpoint.Snapshots{Backend: backend, Node: s.raft},
 		RaftServers:  &endpoint.RaftServers{Backend: backend, Peers: s.raft, Members: s.servers, Asker: s.asker},
-		Autopilots:   &endpoint.Autopilots{Backend: backend, Look: pilot.State},
+		Autopilots:   &endpoint.Autopilots{Backend: backend, Initial: s.cfg.Autopilot, Look: pilot.State},
 		Datacenter:   s.cfg.Datacenter,
 		NodeName:     s.cfg.NodeName,
 		Partition:    s.cfg.Partition,
