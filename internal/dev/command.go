@@ -17,12 +17,14 @@ func Command() *cli.Command {
 	return &cli.Command{
 		Name:  "dev",
 		Short: "Runs the whole system on this machine",
-		Long: `Starts a local AWS and a server with ACLs in default deny, sets both up as the
-documents do, and plays one ECS task: its role's credentials, consul login, the
-use of its tokens, consul logout. Then the system keeps running, with commands
-to paste. No AWS account and no network are needed.`,
+		Long: `Starts a local AWS and a cluster of servers with mutual TLS, encrypted gossip and
+ACLs in default deny, sets both up as the documents do, and plays one ECS task:
+its role's credentials, consul login, a client agent that joins with nothing but
+the CA and the gossip key, the use of its tokens, consul logout. Then the system
+keeps running, with commands to paste. No AWS account and no network are needed.`,
 		Flags: func(fs *flag.FlagSet) {
 			fs.BoolVar(&opts.Once, "once", false, "end after the flow; exit 0 only if every step held")
+			fs.IntVar(&opts.Servers, "servers", 3, "servers of the cluster: 1, 3 or 5")
 			fs.StringVar(&opts.Dir, "dir", "", "keep files, log and data in this directory; by default a temporary one")
 			fs.IntVar(&opts.HTTPPort, "http-port", 0, "port of the HTTP API; by default 8500, or a free one where it is taken")
 			fs.IntVar(&opts.HTTPSPort, "https-port", 0, "port of the HTTPS API; by default 8501, or a free one where it is taken")

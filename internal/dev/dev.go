@@ -1,7 +1,7 @@
-// Package dev runs the whole system on one machine: a local AWS, a server with
-// ACLs in default deny, the set-up of the two documents this project started
-// from, and an ECS task that logs in, uses its tokens and leaves. Every step is
-// a command that a person could type, run as a process of its own.
+// Package dev runs the whole system on one machine: a local AWS, a cluster of
+// servers with ACLs in default deny, the set-up of the two documents this project
+// started from, and an ECS task that logs in, joins with an agent of its own, uses its tokens
+// and leaves. Every step is a command that a person could type, run as a process of its own.
 package dev
 
 import (
@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/lictor/lictor/internal/awslocal"
@@ -21,6 +22,7 @@ import (
 // usual ports and keeps running.
 type Options struct {
 	Once      bool   // end after the flow
+	Servers   int    // of the cluster, 1, 3 or 5; 0 means 3
 	Dir       string // where everything is kept; empty means a temporary directory that goes at the end
 	HTTPPort  int    // 0 means 8500, or a free port where that is taken
 	HTTPSPort int    // 0 means 8501, or a free port where that is taken
@@ -48,10 +50,9 @@ type world struct {
 	report     *report
 	tools      tools
 	aws        *awslocal.Server
-	server     *agent
+	servers    []*node
 	management logging.Secret
-	http       string // host:port
-	https      string
+	gossipKey  logging.Secret
 }
 
 // Run plays the flow, each step on opts.Out as it happens, and then keeps
@@ -85,8 +86,8 @@ func Run(ctx context.Context, opts Options) error {
 	case <-ctx.Done():
 		fmt.Fprintln(opts.Out, "\nStopping.")
 		return nil
-	case <-w.server.done:
-		return w.explain(fmt.Errorf("the server ended: %v", w.server.err))
+	case n := <-w.anyEnded():
+		return w.explain(fmt.Errorf("%s ended: %v", n.name, n.process.err))
 	}
 }
 
@@ -98,7 +99,7 @@ func (w *world) makeDir() (remove func(), err error) {
 		if err == nil {
 			err = os.MkdirAll(w.dir, 0o700)
 		}
-		if _, old := os.Stat(w.file("data")); err == nil && old == nil {
+		if _, old := os.Stat(w.file("data-server-1")); err == nil && old == nil {
 			err = fmt.Errorf("%s holds the data of an earlier run: remove it, or name another directory", w.dir)
 		}
 		return func() {}, err
@@ -108,27 +109,43 @@ func (w *world) makeDir() (remove func(), err error) {
 }
 
 func (w *world) close() {
-	if w.server != nil {
-		w.server.stop()
+	var stopping sync.WaitGroup
+	for _, n := range w.servers {
+		if n.process != nil {
+			stopping.Go(n.process.stop)
+		}
 	}
+	stopping.Wait()
 	if w.aws != nil {
 		_ = w.aws.Close()
 	}
 }
 
-// explain adds the end of the server's log to an error, where that may help.
+// anyEnded returns the first server that ends.
+func (w *world) anyEnded() <-chan *node {
+	ended := make(chan *node, len(w.servers))
+	for _, n := range w.servers {
+		go func() {
+			<-n.process.done
+			ended <- n
+		}()
+	}
+	return ended
+}
+
+// explain adds the end of the first server's log to an error, where that may help.
 func (w *world) explain(err error) error {
 	var failed *commandError
-	if w.server == nil || errors.As(err, &failed) {
+	if len(w.servers) == 0 || errors.As(err, &failed) {
 		return err
 	}
-	log, readErr := os.ReadFile(w.serverLog())
+	log, readErr := os.ReadFile(w.logOf(w.servers[0]))
 	if readErr != nil {
 		return err
 	}
-	return fmt.Errorf("%w\nthe server's log ends:\n%s", err, log[max(0, len(log)-2048):])
+	return fmt.Errorf("%w\nthe log of %s ends:\n%s", err, w.servers[0].name, log[max(0, len(log)-2048):])
 }
 
 func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
-func (w *world) serverLog() string       { return w.file("server.log") }
+func (w *world) logOf(n *node) string    { return w.file(n.name + ".log") }
 func (w *world) caFile() string          { return w.file("consul-https-ca-cert.pem") }

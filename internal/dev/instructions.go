@@ -23,7 +23,7 @@ func (w *world) writeInstructions() error {
 	}
 	login := w.login(t, clientMethod, w.file("client-token"))
 	_, err = fmt.Fprintf(w.opts.Out, instructions,
-		w.https, w.http, w.management.Reveal(), w.dir, w.serverLog(),
+		w.https(), w.servers[0].addr(w.servers[0].http), w.management.Reveal(), w.dir, w.logOf(w.servers[0]),
 		shell(".", w.file("env")),
 		shell(".", w.file("task.env")),
 		shell(append([]string{"consul"}, login...)...),

@@ -52,7 +52,7 @@ func (w *world) startTask(role string) (*task, error) {
 func (w *world) login(t *task, method, sink string) []string {
 	return []string{
 		"login",
-		"-http-addr", "https://" + w.https,
+		"-http-addr", "https://" + w.https(),
 		"-ca-file", w.caFile(),
 		"-partition", demoPartition,
 		"-type", "aws-iam",
@@ -67,7 +67,7 @@ func (w *world) login(t *task, method, sink string) []string {
 
 // on adds where the server is, and the token in a file, to a command.
 func (w *world) on(tokenFile string, command ...string) []string {
-	return append(command, "-http-addr", "https://"+w.https, "-ca-file", w.caFile(), "-token-file", tokenFile)
+	return append(command, "-http-addr", "https://"+w.https(), "-ca-file", w.caFile(), "-token-file", tokenFile)
 }
 
 // playTask plays the life of one task, from its role's credentials to logout.
@@ -278,7 +278,7 @@ func (w *world) authorize(ctx context.Context, token logging.Secret, scope strin
 		return nil, err
 	}
 	partition, namespace, _ := strings.Cut(scope, "/")
-	url := fmt.Sprintf("https://%s/v1/internal/acl/authorize?partition=%s&ns=%s", w.https, partition, namespace)
+	url := fmt.Sprintf("https://%s/v1/internal/acl/authorize?partition=%s&ns=%s", w.https(), partition, namespace)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
