@@ -209,7 +209,7 @@ func TestAttack_21908_RepeatedKeysAreRefused(t *testing.T) {
 	}
 }
 
-func TestParseRulesIsBounded(t *testing.T) {
+func TestAttack_ParseRulesIsBounded(t *testing.T) {
 	deepJSON := strings.Repeat(`{"a":`, 10_000)
 	var many strings.Builder
 	for i := range MaxRules + 1 {

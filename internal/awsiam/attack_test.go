@@ -242,7 +242,7 @@ func TestCVE_2025_59048_AccountAndUniqueIDArePartOfIdentity(t *testing.T) {
 }
 
 // The caller's region chose the partition that was asked, past the operator's endpoint.
-func TestOperatorsEndpointIsPinned(t *testing.T) {
+func TestAttack_Infisical7546_OperatorsEndpointIsPinned(t *testing.T) {
 	for _, host := range []string{"sts.us-gov-west-1.amazonaws.com", "sts.cn-north-1.amazonaws.com.cn", "sts.us-iso-east-1.c2s.ic.gov"} {
 		fake := newFakeAWS()
 		config := with(simple(), "STSEndpoint", "https://sts.us-east-1.amazonaws.com")
@@ -290,7 +290,7 @@ func TestSharedEndpointDoesNotLoosenHosts(t *testing.T) {
 }
 
 // A token is for one server, one service and one time.
-func TestTokenForAnotherPurposeIsRefused(t *testing.T) {
+func TestCVE_2020_16251_TokenForAnotherPurposeIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*parts)
@@ -334,7 +334,7 @@ func TestTokenForAnotherPurposeIsRefused(t *testing.T) {
 }
 
 // Everything before authentication is bounded.
-func TestHugeAndDeepTokensAreRefused(t *testing.T) {
+func TestCVE_2025_6203_HugeAndDeepTokensAreRefused(t *testing.T) {
 	long := strings.Repeat("a", maxBearer+1)
 	refused(t, simple(), logging.Secret(long), errs.Invalid, "invalid token: longer than 65536 bytes")
 	deep := logging.Secret(`{"a":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`)
@@ -380,7 +380,7 @@ func TestAllowedHeader(t *testing.T) {
 }
 
 // A tag's text is text: it is not read again as a template.
-func TestTagTextIsNotInterpreted(t *testing.T) {
+func TestAttack_TagTextIsNotInterpreted(t *testing.T) {
 	rule := authmethod.BindingRule{AuthMethod: "m", BindType: authmethod.BindService, BindName: "${entity_tags.consul.hashicorp.com.service-name}"}
 	for tag, text := range map[string]string{
 		"Web": "", "${account_id}": `invalid bind name: "${account_id}"`, "a&quot;b": `invalid bind name: "a\"b"`, "a&#10;b": `invalid bind name: "a\nb"`,
@@ -399,7 +399,7 @@ func TestTagTextIsNotInterpreted(t *testing.T) {
 }
 
 // A replay is recognisable however it is wrapped, here without a header that is not signed.
-func TestProofNamesTheSignature(t *testing.T) {
+func TestAttack_ProofNamesTheSignature(t *testing.T) {
 	v := open(t, simple(), newFakeAWS())
 	first, err1 := v.Verify(t.Context(), forge(t, func(*parts) {}))
 	again, err2 := v.Verify(t.Context(), forge(t, func(p *parts) { p.set("User-Agent", "x") }))
@@ -429,7 +429,7 @@ func answerXML(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, iamReply)
 }
 
-func TestBadServersOverTheWire(t *testing.T) {
+func TestAttack_BadServersOverTheWire(t *testing.T) {
 	secret := make(chan bool, 10)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { secret <- true; answerXML(w, r) }))
 	t.Cleanup(elsewhere.Close)

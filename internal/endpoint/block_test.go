@@ -119,7 +119,7 @@ func (*snapshotSink) Cancel() error { return nil }
 func (*snapshotSink) ID() string    { return "" }
 
 // A query that waits ends with the token that it was asked with.
-func TestBlockEndsWithTheCallersToken(t *testing.T) {
+func TestCVE_2020_25816_BlockEndsWithTheCallersToken(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		end   func(w *world, t *acl.Token)

@@ -83,7 +83,7 @@ func TestLogin(t *testing.T) {
 }
 
 // Whatever step a login fails at, there are as many tokens afterwards as before.
-func TestLoginThatFailsLeavesNoToken(t *testing.T) {
+func TestCVE_2026_46405_LoginThatFailsLeavesNoToken(t *testing.T) {
 	canceled := func() (context.Context, func()) {
 		c, cancel := context.WithCancel(ctx)
 		return c, cancel

@@ -70,7 +70,7 @@ func TestResolveCollectsWhatATokenIsLinkedTo(t *testing.T) {
 	}
 }
 
-func TestResolveFollowsEveryChange(t *testing.T) {
+func TestCVE_2020_12797_ResolveFollowsEveryChange(t *testing.T) {
 	w := newWorld(t)
 	p := w.policy(tenancy.Default, "p", `key "a" { policy = "read" }`)
 	r := w.role(tenancy.Default, acl.Role{Name: "r"})

@@ -50,7 +50,7 @@ func send(t *testing.T, addr, raw string) (*http.Response, string, error) {
 	return resp, text(resp.Body), nil
 }
 
-func TestHostileBodies(t *testing.T) {
+func TestCVE_2025_11374_HostileBodies(t *testing.T) {
 	addr := newWorld(t).listen(Limits{})
 	impatient := newWorld(t, func(a *API) { a.bodyTimeout = 50 * time.Millisecond }).listen(Limits{})
 	const head = "PUT /v1/acl/policy HTTP/1.1\r\nHost: x\r\nX-Consul-Token: " + management + "\r\n"
@@ -117,7 +117,7 @@ func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
 	}
 }
 
-func TestConnectionsPerClient(t *testing.T) {
+func TestCVE_2020_7219_ConnectionsPerClient(t *testing.T) {
 	addr := newWorld(t).listen(Limits{MaxConnsPerClient: 2})
 	ask := func() (net.Conn, error) {
 		conn, err := net.Dial("tcp", addr)

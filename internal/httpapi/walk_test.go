@@ -57,7 +57,7 @@ var open = map[string][3]string{
 
 func all3(answer string) [3]string { return [3]string{answer, answer, answer} }
 
-func TestEveryRouteAsksForItsPermission(t *testing.T) {
+func TestCVE_2020_7955_EveryRouteAsksForItsPermission(t *testing.T) {
 	const denied = "403 Permission denied: "
 	w := newWorld(t)
 	tokens := map[string]string{

@@ -300,7 +300,7 @@ func TestErrorsBecomeStatuses(t *testing.T) {
 	}
 }
 
-func TestRequestErrorIsLoggedWithoutSecrets(t *testing.T) {
+func TestCVE_2025_1296_RequestErrorIsLoggedWithoutSecrets(t *testing.T) {
 	w := newTestRows(t, &seen{}, func(*request) (any, error) { return nil, errors.New("broken") })
 	w.call("GET", "/v1/open?dc=dc1&token=hunter2&%74oken=hunter2&TOKEN=hunter2;secret=hunter2", "")
 	w.call("GET", "/v1/open?dc=dc1&token=hunter2&%74oken=hunter2&TOKEN=hunter2&x=%25", "")

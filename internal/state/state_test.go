@@ -221,7 +221,7 @@ func TestTheSameNameInAnotherScopeIsAnotherThing(t *testing.T) {
 	}
 }
 
-func TestTheSameWriteTwiceIsNoSecondIndex(t *testing.T) {
+func TestCVE_2020_25201_TheSameWriteTwiceIsNoSecondIndex(t *testing.T) {
 	for _, r := range resources {
 		t.Run(r.name, func(t *testing.T) {
 			s := newStore(t)
