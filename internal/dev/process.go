@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -92,6 +93,28 @@ type agent struct {
 	cancel func()
 }
 
+// waitFor waits until the agent has printed a text since it was started.
+func (a *agent) waitFor(ctx context.Context, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		found, more := a.tail.find(text)
+		if found {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-a.done:
+			return fmt.Errorf("the agent ended: %v\n%s", a.err, a.tail)
+		case <-ctx.Done():
+			return fmt.Errorf("the agent does not print %q:\n%s", text, a.tail)
+		}
+	}
+}
+
+// patience is how long an agent may take to do what is waited for.
+const patience = 30 * time.Second
+
 // readyLine is what an agent logs once every listener answers.
 const readyLine = "Consul agent running!"
 
@@ -124,9 +147,9 @@ func (t tools) startAgent(ctx context.Context, logFile string, env []string, arg
 		return a, nil
 	case <-a.done:
 		return nil, fmt.Errorf("the agent ended: %v\n%s", a.err, a.tail)
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		a.kill()
-		return nil, fmt.Errorf("the agent is not ready after 30 s; see %s", logFile)
+		return nil, fmt.Errorf("the agent is not ready after %v; see %s", patience, logFile)
 	case <-ctx.Done():
 		a.kill()
 		return nil, ctx.Err()
@@ -166,15 +189,46 @@ func (a *agent) kill() {
 	<-a.done
 }
 
-// tail keeps the last lines of an output for an error message. It belongs to
-// follow until done is closed.
-type tail struct{ lines []string }
+// tail keeps the last lines of an output.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+	more  chan struct{} // closed and forgotten when a line comes
+}
+
+const tailLines = 40
 
 func (t *tail) add(line string) {
-	if len(t.lines) == 15 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.lines) == tailLines {
 		t.lines = append(t.lines[:0], t.lines[1:]...)
 	}
 	t.lines = append(t.lines, line)
+	if t.more != nil {
+		close(t.more)
+		t.more = nil
+	}
 }
 
-func (t *tail) String() string { return strings.Join(t.lines, "\n") }
+// find reports whether a text is among the lines, and returns a channel that
+// is closed when there is another.
+func (t *tail) find(text string) (found bool, more <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, line := range t.lines {
+		if strings.Contains(line, text) {
+			return true, nil
+		}
+	}
+	if t.more == nil {
+		t.more = make(chan struct{})
+	}
+	return false, t.more
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines[max(0, len(t.lines)-15):], "\n")
+}

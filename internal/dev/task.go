@@ -22,8 +22,10 @@ import (
 type task struct {
 	awslocal.Task
 	env          []string
-	clientToken  string // files
+	dir          string
+	clientToken  string // files in dir
 	serviceToken string
+	agent        *node // its client agent, once that was started
 }
 
 // startTask starts a task with a role of the demo account.
@@ -45,7 +47,7 @@ func (w *world) startTask(role string) (*task, error) {
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI="+t.CredentialsURI,
 		"ECS_CONTAINER_METADATA_URI_V4="+t.MetadataURI,
 	)
-	return &task{Task: t, env: env, clientToken: dir + "/client-token", serviceToken: dir + "/service-token"}, nil
+	return &task{Task: t, env: env, dir: dir, clientToken: dir + "/client-token", serviceToken: dir + "/service-token"}, nil
 }
 
 // login is the documents' consul login for one method.
@@ -86,17 +88,18 @@ func (w *world) playTask(ctx context.Context) error {
 		return err
 	}
 	defer w.aws.StopTask(t.ID)
+	defer func() {
+		if t.agent != nil && t.agent.process != nil {
+			t.agent.process.kill()
+		}
+	}()
 	return w.report.do(ctx,
 		step{"consul login: a client token", w.loginStep(t, clientMethod, t.clientToken, "consul-ecs-client-role")},
 		step{"consul login: a service token", w.loginStep(t, serviceMethod, t.serviceToken, "web")},
-		step{"consul acl token read -stale -self", func(ctx context.Context) (string, error) {
-			for _, sink := range []string{t.clientToken, t.serviceToken} {
-				if _, err := w.tools.consul(ctx, nil, w.on(sink, "acl", "token", "read", "-stale", "-self")...); err != nil {
-					return "", err
-				}
-			}
-			return "both work at once, also for a stale read", nil
-		}},
+		step{"token read -stale -self, on every server", w.readEverywhere(t)},
+		step{"the client agent starts and joins", func(ctx context.Context) (string, error) { return w.startClient(ctx, t) }},
+		w.member(t, "alive"),
+		step{"both tokens, through the agent", w.throughAgent(t)},
 		step{"the client token runs an agent", w.decisions(t.clientToken, demoPartition+"/default", []decision{
 			{"node", "write", "ip-10-0-3-17", true},
 			{"service", "read", "web", true},
@@ -113,6 +116,8 @@ func (w *world) playTask(ctx context.Context) error {
 			_, err := w.tools.consul(ctx, nil, w.on(t.clientToken, "acl", "token", "list", "-partition", demoPartition)...)
 			return refusedWith(err, "403", "Permission denied", "'acl:read'")
 		}},
+		step{"SIGTERM to the client agent", t.stopClient},
+		w.member(t, "left"),
 		step{"consul logout, both tokens", func(ctx context.Context) (string, error) {
 			for _, sink := range []string{t.clientToken, t.serviceToken} {
 				if _, err := w.tools.consul(ctx, nil, w.on(sink, "logout")...); err != nil {
@@ -123,6 +128,23 @@ func (w *world) playTask(ctx context.Context) error {
 		}},
 		step{"both tokens are gone", func(ctx context.Context) (string, error) { return w.gone(ctx, t) }},
 	)
+}
+
+// readEverywhere reads both tokens on each server from what that server has:
+// nobody has to wait for replication.
+func (w *world) readEverywhere(t *task) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		for _, n := range w.servers {
+			for _, sink := range []string{t.clientToken, t.serviceToken} {
+				_, err := w.tools.consul(ctx, nil, "acl", "token", "read", "-stale", "-self",
+					"-http-addr", "https://"+n.addr(n.https), "-ca-file", w.caFile(), "-token-file", sink)
+				if err != nil {
+					return "", fmt.Errorf("%s: %w", n.name, err)
+				}
+			}
+		}
+		return "both work at once, also for stale reads", nil
+	}
 }
 
 // loginStep logs in and checks what the token is bound to.
@@ -222,7 +244,7 @@ func refusedWith(err error, parts ...string) (string, error) {
 // brief returns the status and reason of a complaint of the form
 // "… Unexpected response code: 403 (reason)".
 func brief(complaint string) string {
-	reason := strings.TrimSpace(complaint)
+	reason, _, _ := strings.Cut(strings.TrimSpace(complaint), "\n")
 	if _, rest, ok := strings.Cut(reason, "Unexpected response code: "); ok {
 		reason = strings.TrimSuffix(strings.Replace(rest, "(", "", 1), ")")
 	}
