@@ -30,6 +30,7 @@ type base struct {
 	listeners  []*listener
 	nameWanted atomic.Bool   // servers told auto_encrypt that their name is to be verified
 	leave      chan struct{} // receives one request to leave
+	left       chan struct{} // closed when the agent has left, or stops without
 	reloading  sync.Mutex    // held by the one reload at a time
 }
 
@@ -46,7 +47,7 @@ type role interface {
 }
 
 func newBase(cfg Config, opts Options) (*base, error) {
-	b := &base{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), leave: make(chan struct{}, 1)}
+	b := &base{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), leave: make(chan struct{}, 1), left: make(chan struct{})}
 	b.current.Store(&cfg)
 	var err error
 	if b.nodeID, err = NodeID(cfg.DataDir, cfg.NodeID); err != nil {
@@ -66,12 +67,13 @@ func newBase(cfg Config, opts Options) (*base, error) {
 	return b, nil
 }
 
-// askToLeave makes the agent leave and returns at once.
+// askToLeave makes the agent leave and returns once the others have been told.
 func (b *base) askToLeave() error {
 	select {
 	case b.leave <- struct{}{}:
 	default: // it leaves already
 	}
+	<-b.left
 	return nil
 }
 

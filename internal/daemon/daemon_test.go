@@ -380,3 +380,36 @@ func TestTheAutopilotStanzaCountsUntilAnOperatorChooses(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 }
+
+func TestALeaveIsAnsweredOnceTheOthersKnow(t *testing.T) {
+	server := testConfig(t)
+	start(t, server, nil)
+	client := testConfig(t)
+	client.NodeName, client.Server, client.Bootstrap = "node2", false, false
+	client.RetryJoin = []string{fmt.Sprintf("127.0.0.1:%d", server.Ports.SerfLAN)}
+	gone := start(t, client, nil)
+	put := func(path string) (int, string) {
+		req, err := http.NewRequest(http.MethodPut, fmt.Sprintf("http://127.0.0.1:%d%s", client.Ports.HTTP, path), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Consul-Token", management)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	if status, body := put("/v1/agent/leave"); status != http.StatusOK {
+		t.Fatalf("leave: %d %s\n%s", status, body, gone.log)
+	}
+	_, members := get(t, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/v1/agent/members?filter=Name==node2", server.Ports.HTTP), management)
+	if !strings.Contains(members, `"Status":3`) {
+		t.Errorf("the server does not know: %s", members)
+	}
+	if err := <-gone.done; err != nil {
+		t.Errorf("the agent ended with %v", err)
+	}
+}

@@ -81,6 +81,8 @@ func (b *base) announce(ctx context.Context, ready <-chan struct{}) {
 // wait returns when the agent has to end: nil after a graceful leave or the
 // end of ctx.
 func (b *base) wait(ctx context.Context, failed <-chan error, r role) error {
+	goodbye := sync.OnceFunc(func() { close(b.left) })
+	defer goodbye()
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,7 +90,7 @@ func (b *base) wait(ctx context.Context, failed <-chan error, r role) error {
 		case err := <-failed:
 			return err
 		case <-b.leave:
-			return b.leaveGracefully(r)
+			return b.leaveGracefully(r, goodbye)
 		case sig := <-b.opts.Signals:
 			b.log.Info("Caught", slog.String("signal", signalName(sig)))
 			switch {
@@ -97,7 +99,7 @@ func (b *base) wait(ctx context.Context, failed <-chan error, r role) error {
 					b.log.Error("Reload config failed", slog.Any(logging.Err, err))
 				}
 			case b.leavesOn(sig):
-				return b.leaveGracefully(r)
+				return b.leaveGracefully(r, goodbye)
 			default:
 				b.log.Info("Graceful shutdown disabled. Exiting")
 				return ErrStopped
@@ -115,13 +117,14 @@ func (b *base) leavesOn(sig os.Signal) bool {
 	return cfg.LeaveOnTerminate
 }
 
-// leaveGracefully tells the cluster and answers what was asked before it
-// returns. A second signal cuts that short.
-func (b *base) leaveGracefully(r role) error {
+// leaveGracefully tells the cluster, calls goodbye, and answers what was asked
+// before it returns. A second signal cuts that short.
+func (b *base) leaveGracefully(r role, goodbye func()) error {
 	b.log.Info("Gracefully shutting down agent...")
 	left := make(chan error, 1)
 	go func() {
 		err := r.leaveCluster()
+		goodbye()
 		b.drain()
 		left <- err
 	}()

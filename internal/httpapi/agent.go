@@ -13,7 +13,7 @@ type Agent struct {
 	Version Version
 	Self    func() Self
 	Reload  func() error  // reads the configuration again
-	Leave   func() error  // begins to leave and returns before the process ends
+	Leave   func() error  // leaves the cluster and returns before the process ends
 	Leader  func() string // address of the leader's server port, "" if there is none
 	Peers   func() []string
 }
