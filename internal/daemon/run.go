@@ -191,5 +191,9 @@ func (b *base) reload() error {
 		}
 	}
 	old := b.current.Swap(&next)
-	return b.applyTokens(old.ACL.Tokens.byKind(), next.ACL.Tokens.byKind())
+	if err := b.applyTokens(old.ACL.Tokens.byKind(), next.ACL.Tokens.byKind()); err != nil {
+		return err
+	}
+	b.log.Info("configuration reloaded")
+	return nil
 }

@@ -1,0 +1,113 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/lictor/lictor/test/cluster"
+)
+
+// Modes of a read, as its query says.
+const (
+	byDefault    = ""
+	byConsistent = "consistent"
+	byStale      = "stale"
+)
+
+// register is an ACL policy whose description is a value.
+type register struct{ id, name string }
+
+// caller sends requests to one agent.
+type caller struct {
+	addr   string // host:port
+	client *http.Client
+}
+
+// newCaller returns one that waits for an answer for some time. Unlike net/http it never
+// sends a request twice by itself: each is one operation.
+func newCaller(addr string, patience time.Duration) *caller {
+	return &caller{addr: addr, client: &http.Client{
+		Timeout:   patience,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: (&net.Dialer{Timeout: patience}).DialContext},
+	}}
+}
+
+func (c *caller) close() { c.client.CloseIdleConnections() }
+
+// refusal is an answer other than 200.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%d: %s", r.status, r.text) }
+
+// do sends a request once and decodes the answer into out. Its errors are a *refusal,
+// or of the connection.
+func (c *caller) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		content, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = io.MultiReader(bytes.NewReader(content)) // of a type that net/http cannot rewind
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.addr+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Consul-Token", cluster.Management)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return &refusal{resp.StatusCode, string(bytes.TrimSpace(answer))}
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
+}
+
+type policy struct{ ID, Name, Description string }
+
+// create makes a register that holds a value.
+func (c *caller) create(ctx context.Context, name, value string) (register, error) {
+	var p policy
+	err := c.do(ctx, http.MethodPut, "/v1/acl/policy", map[string]string{"Name": name, "Description": value}, &p)
+	return register{p.ID, name}, err
+}
+
+func (c *caller) write(ctx context.Context, r register, value string) error {
+	return c.do(ctx, http.MethodPut, "/v1/acl/policy/"+r.id, policy{r.id, r.name, value}, nil)
+}
+
+func (c *caller) read(ctx context.Context, r register, mode string) (string, error) {
+	var p policy
+	err := c.do(ctx, http.MethodGet, "/v1/acl/policy/"+r.id+"?"+mode, nil, &p)
+	return p.Description, err
+}
+
+// names returns the names of all registers.
+func (c *caller) names(ctx context.Context, mode string) (map[string]bool, error) {
+	var all []policy
+	err := c.do(ctx, http.MethodGet, "/v1/acl/policies?"+mode, nil, &all)
+	names := map[string]bool{}
+	for _, p := range all {
+		names[p.Name] = true
+	}
+	return names, err
+}

@@ -1,0 +1,75 @@
+// Package faults runs clusters of built agents through crashes, pauses, partitions
+// and rolling changes, under load, and checks what callers saw.
+package faults
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/lictor/lictor/test/cluster"
+)
+
+// long runs more faults for longer.
+var long = os.Getenv("LICTOR_LONG") != ""
+
+// Two builds of the same source that say of themselves when they were built.
+const (
+	oldBuild = "2026-01-01T00:00:00Z"
+	newBuild = "2026-02-02T00:00:00Z"
+)
+
+var oldBinary, newBinary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "lictor-faults-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := run(m, dir)
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+func run(m *testing.M, dir string) int {
+	oldBinary, newBinary = filepath.Join(dir, "consul-old"), filepath.Join(dir, "consul-new")
+	for path, date := range map[string]string{oldBinary: oldBuild, newBinary: newBuild} {
+		if err := cluster.Build(path, "-X github.com/lictor/lictor/internal/version.BuildDate="+date); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// startCluster starts three servers and some client agents. What they print is
+// shown if the test fails.
+func startCluster(t *testing.T, clients int) *cluster.Cluster {
+	t.Helper()
+	c, err := cluster.New(cluster.Config{Dir: t.TempDir(), Binary: oldBinary, Servers: 3, Clients: clients})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close()
+		if t.Failed() {
+			for _, a := range append(c.Servers, c.Clients...) {
+				t.Logf("%s printed:\n%s", a.Name, a.Log())
+			}
+		}
+	})
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// must ends the test with an error of the harness.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
