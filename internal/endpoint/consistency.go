@@ -124,10 +124,12 @@ func (c *Consistency) ask(ctx context.Context, verify bool) (uint64, error) {
 		return 0, raftnode.ErrNoLeader
 	}
 	committed, err := c.Ask(ctx, leader, verify)
-	if err == nil {
+	switch {
+	case err == nil:
 		c.Raft.Learn(ctx, committed)
-	} else if !errors.Is(err, raftnode.ErrNoLeader) {
-		err = errs.Errorf(errs.Unavailable, "%w: the leader at %s does not answer: %v", raftnode.ErrNoLeader, leader, err)
+		return committed.Index, nil
+	case errors.Is(err, raftnode.ErrNoLeader):
+		return 0, raftnode.ErrNoLeader
 	}
-	return committed.Index, err
+	return 0, errs.Errorf(errs.Unavailable, "%w: the leader at %s does not answer: %v", raftnode.ErrNoLeader, leader, err)
 }

@@ -27,9 +27,8 @@ import (
 
 const (
 	management    = logging.Secret("c0ffee00-0000-4000-8000-000000000001")
-	testHeartbeat = 150 * time.Millisecond
-	testHold      = 20 * time.Second // elections are much shorter, also on a busy machine
-	noHold        = time.Nanosecond
+	testHeartbeat = 500 * time.Millisecond // a busy machine elects nobody for nothing
+	testHold      = 20 * time.Second       // elections are much shorter
 )
 
 // server is one of a cluster, with its real server port on a loopback address.

@@ -237,7 +237,7 @@ func (t *travel) rest(ctx context.Context, wait time.Duration) bool {
 	if t.until.IsZero() {
 		t.until = now.Add(t.hold())
 	}
-	if !t.first || now.After(t.until) || ctx.Err() != nil {
+	if !t.first || !now.Before(t.until) || ctx.Err() != nil {
 		return false
 	}
 	if t.Leader == nil && len(t.failed) > 0 && len(t.failed) < len(t.Servers()) {

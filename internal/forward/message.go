@@ -109,6 +109,10 @@ func deliver(w http.ResponseWriter, res *http.Response) error {
 	}
 	w.WriteHeader(res.StatusCode)
 	control := http.NewResponseController(w)
+	streams := res.ContentLength < 0
+	if streams {
+		_ = control.Flush()
+	}
 	part := make([]byte, 32<<10)
 	for {
 		n, err := res.Body.Read(part)
@@ -117,7 +121,7 @@ func deliver(w http.ResponseWriter, res *http.Response) error {
 			if _, failed := w.Write(part[:n]); failed != nil {
 				return nil // the caller is gone
 			}
-			if res.ContentLength < 0 {
+			if streams {
 				_ = control.Flush()
 			}
 		}
