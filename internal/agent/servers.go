@@ -25,8 +25,9 @@ type Client interface {
 }
 
 const (
-	askTime   = 2 * time.Second // for one server to answer
-	maxAnswer = 4 << 20         // bytes
+	askTime   = 2 * time.Second        // for one server to answer
+	slowTime  = 100 * time.Millisecond // after which another is asked as well
+	maxAnswer = 4 << 20                // bytes
 	maxError  = 4 << 10
 )
 
@@ -53,24 +54,54 @@ func (e *refusal) definite() bool {
 	return e.status >= 400 && e.status < 500 && e.status != http.StatusTooManyRequests
 }
 
-// ask sends a request to one server after the other until one answers it, and
-// decodes the answer into out. The error of a request that every server failed
-// is errs.Unavailable; a definite refusal is returned as it is.
+// ask sends a request to servers until one answers it, and decodes the answer
+// into out. The next one is asked when the one before has failed, and beside it when that is
+// slow: whoever waits for a server that is cut off learns of a revocation too late. So the
+// request has to be one that changes nothing. The error of a request that every server
+// failed is errs.Unavailable; a definite refusal is returned as it is.
 func (s Servers) ask(ctx context.Context, method, path string, body, out any) error {
-	err := errNoServers
-	for _, addr := range s.Addrs() {
+	addrs := s.Addrs()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		data json.RawMessage
+		err  error
+	}
+	outcomes := make(chan outcome, len(addrs))
+	next := func(addr string) {
 		try, cancel := context.WithTimeout(ctx, askTime)
-		_, err = call(try, s.Client, addr, method, path, nil, body, out)
-		cancel()
-		var no *refusal
-		if err == nil || errors.As(err, &no) && no.definite() {
-			return err
+		defer cancel()
+		var o outcome
+		_, o.err = call(try, s.Client, addr, method, path, nil, body, &o.data)
+		outcomes <- o
+	}
+	slow := time.NewTicker(slowTime)
+	defer slow.Stop()
+	err := errNoServers
+	for asking := 0; ; {
+		if len(addrs) > 0 {
+			go next(addrs[0])
+			addrs = addrs[1:]
+			asking++
 		}
-		if ctx.Err() != nil {
+		if asking == 0 {
+			return errs.Errorf(errs.Unavailable, "%s: %w", path, err)
+		}
+		select {
+		case o := <-outcomes:
+			asking--
+			var no *refusal
+			switch err = o.err; {
+			case err == nil:
+				return json.Unmarshal(o.data, out)
+			case errors.As(err, &no) && no.definite():
+				return err
+			}
+		case <-slow.C:
+		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return errs.Errorf(errs.Unavailable, "%s: %w", path, err)
 }
 
 // call sends one request with a JSON body to one server, decodes its answer
