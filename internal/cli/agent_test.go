@@ -33,7 +33,7 @@ func TestBanner(t *testing.T) {
 	}{
 		{"agent_server", []string{"-server", "-bootstrap-expect=1", "-encrypt", testKey, "-client", "127.0.0.1 ::1",
 			"-hcl", `acl { enabled = true default_policy = "deny" }`}},
-		{"agent_client", []string{"-retry-join", "10.0.0.1", "-hcl", `auto_encrypt { tls = true }`}},
+		{"agent_client", []string{"-retry-join", "10.0.0.1", "-hcl", `auto_encrypt { tls = true } ports { dns = 8600 }`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := agentWorld(func(_ context.Context, _ daemon.Config, o daemon.Options) error {

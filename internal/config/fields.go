@@ -46,7 +46,7 @@ var agentFields = []field{
 	{key: "node_id", flag: "node-id", defNote: "made on the first start", into: func(c *conf) any { return &c.NodeID },
 		note: "`UUID` of this node, kept in the data directory."},
 	{key: "node_meta", flag: "node-meta", kind: table, into: func(c *conf) any { return &c.NodeMeta },
-		note: "Pairs that describe the node, as `key:value` on the command line; at most 64.", effect: idle},
+		note: "Pairs that describe the node, as `key:value` on the command line; at most 64. Shown under Meta by /v1/agent/self."},
 	{key: "partition", into: func(c *conf) any { return &c.Partition },
 		note: "Admin partition of a client agent. Servers are in the default partition."},
 	{key: "leave_on_terminate", kind: boolean, defNote: "true on a client agent, false on a server",
@@ -68,7 +68,7 @@ var agentFields = []field{
 	{key: "enable_central_service_config", kind: boolean, def: "true", into: func(c *conf) any { return &c.CentralSvcConfig },
 		note: "Merge config entries into the services registered with this agent.", effect: idle},
 	{key: "connect.enabled", kind: boolean, def: "true", into: func(c *conf) any { return &c.ConnectEnabled },
-		note: "Run the service mesh.", effect: idle},
+		note: "Servers keep a CA for the service mesh. auto_encrypt.allow_tls needs it and turns it on."},
 }
 
 var raftFields = []field{
@@ -78,6 +78,8 @@ var raftFields = []field{
 		note: "How often a server considers taking a snapshot."},
 	{key: "raft_trailing_logs", kind: integer, def: "10000", into: func(c *conf) any { return &c.TrailingLogs },
 		note: "Log entries kept after a snapshot, for followers that are behind."},
+	{key: "performance.raft_multiplier", kind: integer, def: "1", into: func(c *conf) any { return &c.RaftMultiplier },
+		note: "How many times 700 ms a server hears nothing from the leader before it wants to be elected: 1 to 10, the same on every server."},
 }
 
 var logFields = []field{

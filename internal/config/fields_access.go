@@ -7,13 +7,13 @@ var accessFields = []field{
 		note: "Check permissions."},
 	{key: "acl.default_policy", def: "allow", into: func(c *conf) any { return &c.ACL.DefaultPolicy },
 		note: "What no rule decides: allow or deny."},
-	{key: "acl.down_policy", def: "extend-cache", into: func(c *conf) any { return &c.ACL.DownPolicy }, effect: idle,
+	{key: "acl.down_policy", def: "extend-cache", into: func(c *conf) any { return &c.ACL.DownPolicy },
 		note: "What a client agent does while no server answers: allow, deny, extend-cache or async-cache."},
-	{key: "acl.token_ttl", kind: duration, def: "30s", into: func(c *conf) any { return &c.ACL.TokenTTL }, effect: idle,
+	{key: "acl.token_ttl", kind: duration, def: "30s", into: func(c *conf) any { return &c.ACL.TokenTTL },
 		note: "How long a client agent trusts a token it has looked up."},
-	{key: "acl.policy_ttl", kind: duration, def: "30s", into: func(c *conf) any { return &c.ACL.PolicyTTL }, effect: idle,
+	{key: "acl.policy_ttl", kind: duration, def: "30s", into: func(c *conf) any { return &c.ACL.PolicyTTL },
 		note: "The same for policies."},
-	{key: "acl.role_ttl", kind: duration, def: "30s", into: func(c *conf) any { return &c.ACL.RoleTTL }, effect: idle,
+	{key: "acl.role_ttl", kind: duration, def: "30s", into: func(c *conf) any { return &c.ACL.RoleTTL },
 		note: "The same for roles."},
 	{key: "acl.enable_key_list_policy", kind: boolean, def: "false", into: func(c *conf) any { return &c.ACL.EnableKeyListPolicy }, effect: idle,
 		note: "Listing keys needs the list permission."},
@@ -25,8 +25,8 @@ var accessFields = []field{
 		note: "Secret of a token with every permission, made when the first leader takes office."},
 	{key: "acl.tokens.default", into: func(c *conf) any { return &c.ACL.Tokens.Default },
 		note: "Secret used for requests that carry none."},
-	{key: "acl.tokens.agent", into: func(c *conf) any { return &c.ACL.Tokens.Agent }, effect: idle,
-		note: "Secret the agent uses for its own work."},
+	{key: "acl.tokens.agent", into: func(c *conf) any { return &c.ACL.Tokens.Agent },
+		note: "Secret the agent uses for its own work, such as auto_encrypt; without one it uses acl.tokens.default."},
 	{key: "acl.tokens.agent_recovery", into: func(c *conf) any { return &c.ACL.Tokens.AgentRecovery },
 		note: "Secret that may do everything under /v1/agent, also while no server answers."},
 	{key: "acl.tokens.replication", into: func(c *conf) any { return &c.ACL.Tokens.Replication }, effect: idle,
@@ -48,7 +48,7 @@ func tlsFields() []field {
 	}{
 		{"defaults", func(c *conf) []*listener { return []*listener{&c.TLS.InternalRPC, &c.TLS.HTTPS, &c.TLS.GRPC} }, acts},
 		{"https", func(c *conf) []*listener { return []*listener{&c.TLS.HTTPS} }, acts},
-		{"internal_rpc", func(c *conf) []*listener { return []*listener{&c.TLS.InternalRPC} }, idle},
+		{"internal_rpc", func(c *conf) []*listener { return []*listener{&c.TLS.InternalRPC} }, acts},
 		{"grpc", func(c *conf) []*listener { return []*listener{&c.TLS.GRPC} }, idle},
 	}
 	rows := []struct {
@@ -78,9 +78,6 @@ func tlsFields() []field {
 			f.key, f.effect = "tls."+s.name+"."+f.key, s.does
 			if s.name != "defaults" {
 				f.def, f.defNote = "", "tls.defaults"
-			}
-			if r.only != "" {
-				f.effect = idle
 			}
 			f.into = func(c *conf) any {
 				var all []any

@@ -10,9 +10,9 @@ import (
 func idleFields() []field {
 	all := concat(
 		withoutEffect(idle, "", text, `advertise_addr_wan:advertise-wan advertise_addr_ipv4 advertise_addr_ipv6
-			advertise_addr_wan_ipv4 advertise_addr_wan_ipv6 serf_lan:serf-lan-bind serf_wan:serf-wan-bind
+			advertise_addr_wan_ipv4 advertise_addr_wan_ipv6 serf_wan:serf-wan-bind
 			alt_domain:alt-domain segment:segment license_path server_name version`),
-		withoutEffect(idle, "", boolean, `rejoin_after_leave:rejoin discard_check_output enable_agent_tls_for_checks
+		withoutEffect(idle, "", boolean, `discard_check_output enable_agent_tls_for_checks
 			disable_remote_exec disable_update_check disable_anonymous_signature translate_wan_addrs
 			use_streaming_backend disable_coordinates disable_http_unprintable_char_filter
 			disable_host_node_id:disable-host-node-id read_replica:read-replica
@@ -22,7 +22,7 @@ func idleFields() []field {
 		withoutEffect(idle, "", duration, `check_update_interval discovery_max_stale session_ttl_min server_rejoin_age_max
 			retry_interval_wan:retry-interval-wan reconnect_timeout_wan primary_gateways_interval`),
 		withoutEffect(idle, "", list, `recursors:recursor experiments retry_join_wan:retry-join-wan primary_gateways:primary-gateway
-			serf_lan_allowed_cidrs:serf-lan-allowed-cidrs serf_wan_allowed_cidrs:serf-wan-allowed-cidrs`),
+			serf_wan_allowed_cidrs:serf-wan-allowed-cidrs`),
 		withoutEffect(idle, "", objects, `service services check checks watches segments acl.tokens.managed_service_provider
 			config_entries.bootstrap ui_config.metrics_proxy.add_headers`),
 		withoutEffect(inert, "acl.", boolean, "msp_disable_bootstrap"),
@@ -42,7 +42,6 @@ func idleFields() []field {
 		withoutEffect(inert, "limits.", text, "request_limits.mode"),
 
 		withoutEffect(idle, "performance.", duration, "leave_drain_time rpc_hold_timeout grpc_keepalive_interval grpc_keepalive_timeout"),
-		withoutEffect(idle, "performance.", integer, "raft_multiplier"),
 		withoutEffect(inert, "unix_sockets.", text, "user group mode"),
 
 		withoutEffect(idle, "ui_config.", text, `dir:ui-dir content_path:ui-content-path metrics_provider

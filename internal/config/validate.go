@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lictor/lictor/internal/daemon"
 	"github.com/lictor/lictor/internal/logging"
@@ -19,7 +20,7 @@ import (
 // and settles bootstrap_expect = 1 (spec: agent.md section 6).
 func validate(c *daemon.Config, given values, host Host) (warnings []string, err error) {
 	for _, check := range []func(*daemon.Config) error{
-		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkAutopilot,
+		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkAutopilot, checkRaft,
 		func(c *daemon.Config) error { return advertise(c, host) }, checkAddresses, // last: what they find may be no fault of the files
 	} {
 		if err := check(c); err != nil {
@@ -52,6 +53,9 @@ var (
 	nodeID         = regexp.MustCompile(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)
 	metaKey        = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 )
+
+// minSnapshotInterval is the shortest that package raftnode accepts.
+const minSnapshotInterval = 5 * time.Millisecond
 
 func checkNode(c *daemon.Config) error {
 	switch {
@@ -117,6 +121,9 @@ func checkMeta(meta map[string]string) error {
 func checkAddresses(c *daemon.Config) error {
 	if c.BindAddr == "" {
 		return errors.New("bind_addr cannot be empty")
+	}
+	if err := checkNetworks("serf_lan_allowed_cidrs", c.SerfLANAllowed); err != nil {
+		return err
 	}
 	if ip, err := netip.ParseAddr(c.AdvertiseAddr); err != nil || ip.IsUnspecified() {
 		return errors.New("Advertise address cannot be 0.0.0.0, :: or [::]")
@@ -195,16 +202,34 @@ func checkAudit(c *daemon.Config) error {
 }
 
 func checkHTTP(c *daemon.Config) error {
-	for _, cidr := range c.HTTP.AllowWriteHTTPFrom {
-		if _, err := netip.ParsePrefix(cidr); err != nil {
-			return fmt.Errorf("http_config.allow_write_http_from: invalid CIDR: %s", cidr)
-		}
+	if err := checkNetworks("http_config.allow_write_http_from", c.HTTP.AllowWriteHTTPFrom); err != nil {
+		return err
 	}
 	switch {
 	case c.HTTP.MaxHeaderBytes < 0:
 		return fmt.Errorf("http_config.max_header_bytes cannot be negative: %d", c.HTTP.MaxHeaderBytes)
 	case c.DefaultQueryTime <= 0, c.MaxQueryTime <= 0:
 		return errors.New("default_query_time and max_query_time must be greater than 0s")
+	}
+	return nil
+}
+
+func checkNetworks(key string, cidrs []string) error {
+	for _, cidr := range cidrs {
+		if _, err := netip.ParsePrefix(cidr); err != nil {
+			return fmt.Errorf("%s: invalid CIDR: %s", key, cidr)
+		}
+	}
+	return nil
+}
+
+// checkRaft applies the rules of performance and raft_snapshot_*.
+func checkRaft(c *daemon.Config) error {
+	switch {
+	case c.RaftMultiplier < 0 || c.RaftMultiplier > 10: // 0 is the default, for old files
+		return fmt.Errorf("performance.raft_multiplier must be between 0 and 10, not %d", c.RaftMultiplier)
+	case c.SnapshotInterval < minSnapshotInterval:
+		return fmt.Errorf("raft_snapshot_interval must be at least %s, not %s", minSnapshotInterval, c.SnapshotInterval)
 	}
 	return nil
 }

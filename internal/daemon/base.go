@@ -28,10 +28,11 @@ type base struct {
 	tokens     *httpapi.AgentTokens
 	https      certificates
 	listeners  []*listener
-	nameWanted atomic.Bool   // servers told auto_encrypt that their name is to be verified
-	leave      chan struct{} // receives one request to leave
-	left       chan struct{} // closed when the agent has left, or stops without
-	reloading  sync.Mutex    // held by the one reload at a time
+	nameWanted atomic.Bool        // servers told auto_encrypt that their name is to be verified
+	reloaded   func(Config) error // applies what else of a reload a role can; nil if nothing
+	leave      chan struct{}      // receives one request to leave
+	left       chan struct{}      // closed when the agent has left, or stops without
+	reloading  sync.Mutex         // held by the one reload at a time
 }
 
 // role is what an agent does beyond base.
@@ -92,9 +93,17 @@ func (b *base) agent(role stats) httpapi.Agent {
 }
 
 func (b *base) httpConfig() httpapi.Config {
-	c := httpapi.Config{BlockEndpoints: b.cfg.HTTP.BlockEndpoints, ResponseHeaders: b.cfg.HTTP.ResponseHeaders}
-	for _, cidr := range b.cfg.HTTP.AllowWriteHTTPFrom {
-		c.AllowWriteHTTPFrom = append(c.AllowWriteHTTPFrom, netip.MustParsePrefix(cidr)) // checked by config
+	return httpapi.Config{
+		BlockEndpoints: b.cfg.HTTP.BlockEndpoints, ResponseHeaders: b.cfg.HTTP.ResponseHeaders,
+		AllowWriteHTTPFrom: prefixes(b.cfg.HTTP.AllowWriteHTTPFrom),
 	}
-	return c
+}
+
+// prefixes reads networks that config has checked.
+func prefixes(cidrs []string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, cidr := range cidrs {
+		all = append(all, netip.MustParsePrefix(cidr))
+	}
+	return all
 }

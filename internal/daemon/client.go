@@ -105,7 +105,7 @@ func (c *client) obtainCertificate(ctx context.Context) error {
 		Datacenter: c.cfg.Datacenter,
 		Partition:  c.cfg.Partition,
 		DNSSAN:     c.cfg.AutoEncrypt.DNSSAN,
-		Token:      func() logging.Secret { return c.tokens.Get(httpapi.TokenAgent) },
+		Token:      c.agentToken,
 		Use:        c.useCertificate,
 		Roots:      c.roots,
 		Log:        logging.Named(c.log, "auto_config"),

@@ -25,15 +25,18 @@ type Config struct {
 	Bootstrap         bool // this server may elect itself
 	BootstrapExpect   int
 
-	BindAddr      string // cluster traffic, one IP address
-	AdvertiseAddr string // what others dial, one IP address
-	Ports         Ports
-	ClientAddrs   []string  // IP addresses the API listens on by default
-	Addresses     Addresses // per listener; empty means ClientAddrs
+	BindAddr       string // cluster traffic, one IP address
+	AdvertiseAddr  string // what others dial, one IP address
+	SerfLANAddr    string // gossip, one IP address; empty means BindAddr
+	SerfLANAllowed []string
+	Ports          Ports
+	ClientAddrs    []string  // IP addresses the API listens on by default
+	Addresses      Addresses // per listener; empty means ClientAddrs
 
 	RetryJoin         []string
 	RetryInterval     time.Duration
 	RetryMax          int
+	RejoinAfterLeave  bool
 	Encrypt           logging.Secret // base64 gossip key
 	LeaveOnTerminate  bool
 	SkipLeaveOnInt    bool
@@ -53,6 +56,7 @@ type Config struct {
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
 	TrailingLogs      uint64
+	RaftMultiplier    int              // of raft's time-outs; 0 is 1
 	Autopilot         autopilot.Config // what counts before an operator has chosen; zero is the defaults
 
 	ACL         ACL

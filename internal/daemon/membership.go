@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -29,7 +30,7 @@ func (b *base) openGossip() error {
 			GRPCTLSPort:      cfg.Ports.GRPCTLS,
 			ReconnectTimeout: cfg.AdvertiseReconn,
 		},
-		BindAddr:         cfg.BindAddr,
+		BindAddr:         cmp.Or(cfg.SerfLANAddr, cfg.BindAddr),
 		AdvertiseAddr:    cfg.AdvertiseAddr,
 		Port:             cfg.Ports.SerfLAN,
 		DataDir:          cfg.DataDir,
@@ -37,6 +38,8 @@ func (b *base) openGossip() error {
 		VerifyIncoming:   cfg.EncryptVerifyIn,
 		VerifyOutgoing:   cfg.EncryptVerifyOut,
 		DisableKeyring:   cfg.DisableKeyring,
+		RejoinAfterLeave: cfg.RejoinAfterLeave,
+		Allowed:          prefixes(cfg.SerfLANAllowed),
 		ReconnectTimeout: cfg.ReconnectTimeout,
 		Fast:             cfg.Dev,
 		Log:              b.log,

@@ -160,7 +160,8 @@ func signalName(sig os.Signal) string {
 }
 
 // reload reads the configuration again and applies what can change while the
-// agent runs: log level, agent tokens, certificates. On an error nothing changes.
+// agent runs: log level, agent tokens, certificates, node_meta, and what the
+// role can. After an error in the files nothing has changed.
 func (b *base) reload() error {
 	if b.opts.Reload == nil {
 		return nil
@@ -187,6 +188,11 @@ func (b *base) reload() error {
 	}
 	if b.opts.SetLevel != nil {
 		if err := b.opts.SetLevel(next.Log.Level); err != nil {
+			return err
+		}
+	}
+	if b.reloaded != nil {
+		if err := b.reloaded(next); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"cmp"
+	"maps"
 	"net"
 	"runtime"
 	"strconv"
@@ -16,6 +18,8 @@ type stats func() map[string]map[string]string
 // self is what /v1/agent/self answers.
 func (b *base) self(role stats) httpapi.Self {
 	cfg := b.current.Load()
+	meta := map[string]string{"consul-network-segment": "", "consul-version": version.Consul}
+	maps.Copy(meta, cfg.NodeMeta)
 	return httpapi.Self{
 		Config: httpapi.SelfConfig{
 			Datacenter:        cfg.Datacenter,
@@ -30,7 +34,7 @@ func (b *base) self(role stats) httpapi.Self {
 		DebugConfig: debugConfig(cfg),
 		Member:      httpapi.AgentMember(b.gossip.Self()),
 		Stats:       b.stats(cfg, role()),
-		Meta:        map[string]string{"consul-network-segment": "", "consul-version": version.Consul},
+		Meta:        meta,
 	}
 }
 
@@ -82,7 +86,7 @@ func debugConfig(cfg *Config) map[string]any {
 		"NodeName":             cfg.NodeName,
 		"PrimaryDatacenter":    cfg.PrimaryDatacenter,
 		"SerfAdvertiseAddrLAN": serfAddr(cfg.AdvertiseAddr, cfg.Ports.SerfLAN),
-		"SerfBindAddrLAN":      serfAddr(cfg.BindAddr, cfg.Ports.SerfLAN),
+		"SerfBindAddrLAN":      serfAddr(cmp.Or(cfg.SerfLANAddr, cfg.BindAddr), cfg.Ports.SerfLAN),
 		"ServerMode":           cfg.Server,
 		"ServerPort":           cfg.Ports.Server,
 	}

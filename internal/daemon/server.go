@@ -71,7 +71,7 @@ func (s *server) open() error {
 	}
 	advertise := &net.TCPAddr{IP: net.ParseIP(cfg.AdvertiseAddr), Port: cfg.Ports.Server}
 	log := logging.Named(s.log, "server")
-	heartbeat := time.Duration(0) // that of a real network
+	heartbeat := raftnode.DefaultHeartbeat * time.Duration(max(1, cfg.RaftMultiplier))
 	if cfg.Dev {
 		heartbeat = raftnode.FastHeartbeat
 	}
@@ -89,6 +89,9 @@ func (s *server) open() error {
 	}, fsm.New(s.store))
 	if err != nil {
 		return fmt.Errorf("Failed to start Consul server: %w", err)
+	}
+	s.reloaded = func(next Config) error {
+		return s.raft.SnapshotWhen(next.SnapshotThreshold, next.SnapshotInterval, next.TrailingLogs)
 	}
 	if err := s.openGossip(); err != nil {
 		return err

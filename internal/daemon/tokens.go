@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,6 +69,11 @@ func (t ACLTokens) byKind() map[string]logging.Secret {
 		httpapi.TokenRegistration: t.ConfigFileServiceRegistration,
 		httpapi.TokenDNS:          t.DNS,
 	}
+}
+
+// agentToken is what the agent uses for its own work.
+func (b *base) agentToken() logging.Secret {
+	return cmp.Or(b.tokens.Get(httpapi.TokenAgent), b.tokens.Get(httpapi.TokenDefault))
 }
 
 // applyTokens sets the tokens that a reload has changed; those that were set over the

@@ -36,6 +36,8 @@ type Config struct {
 	AdvertiseAddr string // IP address; empty is BindAddr, or a private one of this machine
 	Port          int    // TCP and UDP, serf_lan; 0 is any that is free
 
+	Allowed []netip.Prefix // networks whose agents may gossip with this one; none is all
+
 	DataDir        string         // for the snapshot and the keyring; empty keeps neither
 	Key            logging.Secret // base64 of 16, 24 or 32 bytes; empty without a keyring file is plaintext
 	VerifyIncoming bool           // with a key: refuse plaintext
@@ -96,6 +98,9 @@ func Open(cfg Config) (*Gossip, error) {
 	g.lan.Logger = lineLogger(logging.Named(logging.Named(part, "memberlist"), "lan"))
 	g.lan.BindAddr, g.lan.BindPort = cfg.BindAddr, cfg.Port
 	g.lan.AdvertiseAddr, g.lan.AdvertisePort = cfg.AdvertiseAddr, cfg.Port
+	for _, p := range cfg.Allowed {
+		g.lan.CIDRsAllowed = append(g.lan.CIDRsAllowed, net.IPNet{IP: p.Masked().Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())})
+	}
 	if g.lan.BindAddr == "" {
 		g.lan.BindAddr = "0.0.0.0"
 	}

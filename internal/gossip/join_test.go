@@ -189,3 +189,23 @@ func TestRetryJoinEnds(t *testing.T) {
 		t.Errorf("with nobody to join: %v", err)
 	}
 }
+
+func TestAgentsOfOtherNetworksAreKeptOut(t *testing.T) {
+	t.Parallel()
+	closed := start(t, "closed", asServer, func(c *Config) {
+		c.Allowed = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	})
+	stranger := start(t, "stranger", func(c *Config) { c.BindAddr = "127.0.0.2" })
+	friend := start(t, "friend")
+	for _, n := range []*node{stranger, friend} {
+		if _, err := n.Join(t.Context(), []string{closed.Addr().String()}); err != nil {
+			t.Fatal(err) // a member of another network hears this one, and is not listened to
+		}
+	}
+	closed.expect(0, Join, "friend")
+	for _, m := range closed.Members() {
+		if m.Name == "stranger" {
+			t.Error("an agent of another network is a member")
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -164,7 +165,11 @@ func (a *API) fail(w http.ResponseWriter, req *http.Request, err error) {
 		detail = fmt.Errorf("%s: %w", id, err)
 	}
 	if code >= http.StatusInternalServerError {
-		a.Log.Error("Request error", "method", req.Method, "url", redactURL(req.URL), "from", req.RemoteAddr, "error", detail)
+		level := slog.LevelError
+		if strings.HasPrefix(req.URL.Path, "/internal/") && errs.KindOf(err) == errs.Unavailable {
+			level = slog.LevelDebug // every election causes some, and whoever asked asks again
+		}
+		a.Log.Log(req.Context(), level, "Request error", "method", req.Method, "url", redactURL(req.URL), "from", req.RemoteAddr, "error", detail)
 	}
 	if code == http.StatusRequestEntityTooLarge && req.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // the rest is not waited for

@@ -26,8 +26,8 @@ type Config struct {
 	Transport raft.Transport
 
 	// HeartbeatTimeout is how long a server hears nothing from the leader before
-	// it wants to be elected; an election takes about as long again at most. 0 is 700 ms. Every server
-	// of a cluster has to have the same.
+	// it wants to be elected; an election takes about as long again at most. 0 is DefaultHeartbeat, and
+	// less is for clusters whose servers all have the same.
 	HeartbeatTimeout time.Duration
 
 	SnapshotThreshold uint64        // log entries after which a snapshot is due; 0 is 16384
@@ -44,7 +44,8 @@ const (
 	// committed, if nothing else is to be sent to them.
 	commitTimeout = 10 * time.Millisecond
 
-	defaultHeartbeat = 700 * time.Millisecond
+	// DefaultHeartbeat is a HeartbeatTimeout for a local network.
+	DefaultHeartbeat = 700 * time.Millisecond
 	// FastHeartbeat is a HeartbeatTimeout for servers on one machine.
 	FastHeartbeat = 200 * time.Millisecond
 )
@@ -59,6 +60,12 @@ func (c *Config) logger() *slog.Logger {
 // bridge is the logger for the libraries below.
 func (c *Config) bridge() hclog.Logger { return logging.HCLog(logging.Named(c.logger(), "raft")) }
 
+// lease is for how long a majority's word lets this server answer reads alone:
+// half the time after which the most impatient server would elect another, whatever this one's own patience is.
+func (c *Config) lease() time.Duration {
+	return min(cmp.Or(c.HeartbeatTimeout, DefaultHeartbeat), DefaultHeartbeat) / 2
+}
+
 // raft returns the library's configuration. A single server does not wait for
 // its time-outs (see campaign).
 func (c *Config) raft() *raft.Config {
@@ -66,7 +73,7 @@ func (c *Config) raft() *raft.Config {
 	r.LocalID = raft.ServerID(c.ID)
 	r.Logger = c.bridge()
 	r.NoLegacyTelemetry = true
-	r.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, defaultHeartbeat)
+	r.HeartbeatTimeout = cmp.Or(c.HeartbeatTimeout, DefaultHeartbeat)
 	r.ElectionTimeout = r.HeartbeatTimeout
 	r.CommitTimeout = commitTimeout
 	r.LeaderLeaseTimeout = r.HeartbeatTimeout / 2

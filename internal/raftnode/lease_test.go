@@ -136,3 +136,22 @@ func TestAServerThatStartsAgainKeepsItsVote(t *testing.T) {
 		}
 	}
 }
+
+// A patient leader may not answer alone for longer than the most impatient server waits.
+func TestALeaseDoesNotGrowWithPatience(t *testing.T) {
+	for _, tc := range []struct {
+		name            string
+		heartbeat, want time.Duration
+	}{
+		{"the default", 0, DefaultHeartbeat / 2},
+		{"servers on one machine", FastHeartbeat, FastHeartbeat / 2},
+		{"ten times as patient", 10 * DefaultHeartbeat, DefaultHeartbeat / 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := Config{HeartbeatTimeout: tc.heartbeat}
+			if got := c.lease(); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}

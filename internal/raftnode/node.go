@@ -70,7 +70,7 @@ func newNode(cfg Config, st *storage) *Node {
 		storage:  st,
 		progress: &progress{},
 		acks:     &acks{},
-		lease:    cfg.raft().LeaderLeaseTimeout,
+		lease:    cfg.lease(),
 		queue:    make(chan *proposal, maxBatchCommands),
 		notify:   make(chan bool, 8),
 		leaderCh: make(chan bool, 1),
@@ -296,6 +296,18 @@ func asUnavailable(err error) error {
 
 // Stats returns raft's figures for operators, such as last_log_index.
 func (n *Node) Stats() map[string]string { return n.raft.Stats() }
+
+// SnapshotWhen changes when snapshots are due, as the fields of Config of the
+// same names say.
+func (n *Node) SnapshotWhen(threshold uint64, interval time.Duration, trailing uint64) error {
+	c := n.cfg
+	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = threshold, interval, trailing
+	r := c.raft()
+	return n.raft.ReloadConfig(raft.ReloadableConfig{
+		TrailingLogs: r.TrailingLogs, SnapshotInterval: r.SnapshotInterval, SnapshotThreshold: r.SnapshotThreshold,
+		HeartbeatTimeout: r.HeartbeatTimeout, ElectionTimeout: r.ElectionTimeout,
+	})
+}
 
 // Snapshot writes a snapshot now. With nothing new since the last one it does nothing.
 func (n *Node) Snapshot() error {
