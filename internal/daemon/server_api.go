@@ -35,6 +35,7 @@ func (s *server) assemble() {
 	resolver := &endpoint.Resolver{
 		Store:              s.store,
 		CatchUp:            s.consistency.CatchUp,
+		Applied:            s.raft.Applied,
 		Enabled:            s.cfg.ACL.Enabled,
 		DefaultPolicyAllow: s.cfg.ACL.DefaultPolicy == "allow",
 		DownPolicy:         s.cfg.ACL.DownPolicy,

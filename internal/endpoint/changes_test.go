@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,14 +132,16 @@ func TestASlowFollowerIsToldToForgetEverything(t *testing.T) {
 func TestOnlyAServerThatIsUpToDateSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		var down error
-		hang := false
+		var down, hang atomic.Bool
 		c := &Changes{CatchUp: func(ctx context.Context) error {
-			if hang {
+			if hang.Load() {
 				<-ctx.Done()
 				return ctx.Err()
 			}
-			return down
+			if down.Load() {
+				return errs.New(errs.Unavailable, "No cluster leader")
+			}
+			return nil
 		}}
 		w.state.Observe(c.Note)
 		ctx, stop := context.WithCancel(t.Context())
@@ -160,15 +163,15 @@ func TestOnlyAServerThatIsUpToDateSaysSo(t *testing.T) {
 		if n := beats(10 * ChangeBeat); n < 8 || n > 11 {
 			t.Errorf("%d beats in the time of 10", n)
 		}
-		down = errs.New(errs.Unavailable, "No cluster leader")
+		down.Store(true)
 		if n := beats(10 * ChangeBeat); n > 1 {
 			t.Errorf("%d beats without a leader", n)
 		}
-		down = nil
+		down.Store(false)
 		if n := beats(10 * ChangeBeat); n < 7 {
 			t.Errorf("%d beats after it came back", n)
 		}
-		hang = true
+		hang.Store(true)
 		if n := beats(10 * ChangeBeat); n > 1 {
 			t.Errorf("%d beats while this server does not catch up", n)
 		}

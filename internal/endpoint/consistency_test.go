@@ -1,9 +1,11 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +19,7 @@ import (
 
 // replica is a server whose part in replication the test decides.
 type replica struct {
+	mu      sync.Mutex // guards leader and self
 	leader  string
 	self    bool
 	lease   error
@@ -27,7 +30,11 @@ type replica struct {
 	learnt  uint64
 }
 
-func (r *replica) Route() (string, bool) { return r.leader, r.self }
+func (r *replica) Route() (string, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leader, r.self
+}
 
 func (r *replica) LeaseIndex(context.Context) (uint64, error) { r.leases++; return 7, r.lease }
 
@@ -53,25 +60,25 @@ type asked struct {
 func TestAReadIsAsFreshAsItAsksFor(t *testing.T) {
 	tests := []struct {
 		name    string
-		replica replica
+		replica *replica
 		read    Read
 		asks    []asked
 		applied uint64 // waited for; 0 is nothing
 		proofs  int
 	}{
-		{name: "stale on a follower", replica: replica{leader: "l"}, read: Read{Stale: true}},
+		{name: "stale on a follower", replica: &replica{leader: "l"}, read: Read{Stale: true}},
 		{name: "stale without a leader", read: Read{Stale: true}},
-		{name: "default on a follower", replica: replica{leader: "l"}, asks: []asked{{"l", false}}, applied: 41},
-		{name: "consistent on a follower", replica: replica{leader: "l"}, read: Read{Consistent: true}, asks: []asked{{"l", true}}, applied: 42},
-		{name: "default on the leader", replica: replica{self: true}},
-		{name: "consistent on the leader", replica: replica{self: true}, read: Read{Consistent: true}, applied: 8, proofs: 1},
+		{name: "default on a follower", replica: &replica{leader: "l"}, asks: []asked{{"l", false}}, applied: 41},
+		{name: "consistent on a follower", replica: &replica{leader: "l"}, read: Read{Consistent: true}, asks: []asked{{"l", true}}, applied: 42},
+		{name: "default on the leader", replica: &replica{self: true}},
+		{name: "consistent on the leader", replica: &replica{self: true}, read: Read{Consistent: true}, applied: 8, proofs: 1},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			r := tc.replica
+			r := cmp.Or(tc.replica, &replica{})
 			r.applied = make(chan uint64, 1)
 			var asks []asked
-			c := &Consistency{Raft: &r, Ask: func(_ context.Context, leader string, verify bool) (raftnode.Commitment, error) {
+			c := &Consistency{Raft: r, Ask: func(_ context.Context, leader string, verify bool) (raftnode.Commitment, error) {
 				asks = append(asks, asked{leader, verify})
 				if verify {
 					return raftnode.Commitment{Index: 42}, nil
@@ -128,7 +135,11 @@ func TestAReadWaitsForALeaderButNotForEver(t *testing.T) {
 					return raftnode.Commitment{Index: 9}, tc.ask
 				}}
 				if tc.change != nil {
-					time.AfterFunc(2*time.Second, func() { tc.change(r) })
+					time.AfterFunc(2*time.Second, func() {
+						r.mu.Lock()
+						defer r.mu.Unlock()
+						tc.change(r)
+					})
 				}
 				ctx := t.Context()
 				if tc.ctx != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,7 @@ import (
 	"github.com/lictor/lictor/internal/raftnode"
 )
 
-// net is a client for servers that are functions.
+// network is a client for servers that are functions.
 type network struct {
 	mu      sync.Mutex
 	servers map[string]func(*http.Request) (*http.Response, error)
@@ -397,9 +398,9 @@ func TestAServerAnswersWhatItCan(t *testing.T) {
 // A follower that is elected while it holds a write answers it by itself.
 func TestAHeldWriteIsAnsweredByTheServerThatIsElected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		self := false
-		f := &forward.Forwarder{Client: &network{}, Leader: func() (string, bool) { return "", self }}
-		time.AfterFunc(2*time.Second, func() { self = true })
+		var self atomic.Bool
+		f := &forward.Forwarder{Client: &network{}, Leader: func() (string, bool) { return "", self.Load() }}
+		time.AfterFunc(2*time.Second, func() { self.Store(true) })
 		reads := 0
 		done, err := f.Forward(httptest.NewRecorder(), put("/v1/x", "b"), true, false, func() ([]byte, error) { reads++; return []byte("b"), nil })
 		if done || err != nil || reads != 1 {
