@@ -64,6 +64,7 @@ func newServer(cfg Config, opts Options) (*server, error) {
 // order in which each needs those before it.
 func (s *server) open() error {
 	cfg := s.cfg
+	s.peers.ServersOnly = true
 	var err error
 	s.port, err = peer.Listen(net.JoinHostPort(cfg.BindAddr, strconv.Itoa(cfg.Ports.Server)), s.tls, s.log)
 	if err != nil {

@@ -36,6 +36,11 @@ const (
 // It has one goroutine for each connection being made, at most one an address, and
 // those of net/http: one for each connection and one for each request.
 type Client struct {
+	// ServersOnly demands the name of a server in the certificate at the
+	// other end, as raft does, whatever VerifyServerHostname says: a server takes the word of
+	// whoever leads for what is committed. Set it before the first request.
+	ServersOnly bool
+
 	tls            *TLS
 	ping, pingWait time.Duration
 
@@ -176,7 +181,7 @@ func (e streamError) Error() string { return fmt.Sprintf("stream error %d", e.Co
 // does only after it has accepted our certificate.
 func (c *Client) connect(ctx context.Context, addr string) (*clientConn, error) {
 	made := c.tls.load()
-	raw, err := made.dial(ctx, addr, protoHTTP, false)
+	raw, err := made.dial(ctx, addr, protoHTTP, c.ServersOnly)
 	if err != nil {
 		return nil, err
 	}

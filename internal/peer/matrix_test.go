@@ -1,8 +1,10 @@
 package peer
 
 import (
+	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -180,4 +182,27 @@ func (p *port) echo(t *testing.T) *atomic.Int64 {
 	})
 	t.Cleanup(func() { _ = layer.Close(); all.Wait() })
 	return accepted
+}
+
+// A server never asks a client agent in the place of a server, also where names
+// are not verified otherwise.
+func TestAClientForServersOnly(t *testing.T) {
+	root := newAuthority(t)
+	lax := strict(root.server(t, "dc1"), root)
+	lax.VerifyServerHostname = false
+	impostor := lax
+	pair := root.client(t, "dc1")
+	impostor.Cert, impostor.Key = pair.Cert, pair.Key
+	genuine := open(t, newTLS(t, lax), defaultLimits, whoami)
+	other := open(t, newTLS(t, impostor), defaultLimits, whoami)
+	for _, only := range []bool{false, true} {
+		c := newClient(t, newTLS(t, lax))
+		c.ServersOnly = only
+		if status, _, err := get(t, c, genuine.addr(), "/"); err != nil || status != http.StatusOK {
+			t.Errorf("servers only %v, a server: %d, %v", only, status, err)
+		}
+		if _, _, err := get(t, c, other.addr(), "/"); (err != nil) != only || only && !errors.Is(err, ErrNotSent) {
+			t.Errorf("servers only %v, a client agent: %v", only, err)
+		}
+	}
 }
