@@ -96,6 +96,13 @@ func (c *client) obtainCertificate(ctx context.Context) error {
 		return err
 	}
 	c.bare = peer.NewClient(bare)
+	c.reloaded = func(next Config) error { // or no renewal would reach servers of another CA
+		rpc, err := rpcTLS(next)
+		if err != nil {
+			return err
+		}
+		return bare.Update(rpc)
+	}
 	c.auto = &agent.AutoEncrypt{
 		Client:     c.bare,
 		RetryJoin:  c.cfg.RetryJoin,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lictor/lictor/internal/httpapi"
 )
@@ -20,20 +21,23 @@ type listener struct {
 	net.Listener
 	protocol string // "http" or "https"
 	server   *http.Server
+	cut      context.CancelFunc // ends the context of every request
 }
 
-// serve answers until the listener is shut down, which gives nil. When ctx
-// ends, queries that block are answered.
-func (l *listener) serve(ctx context.Context) error {
-	l.server.BaseContext = func(net.Listener) context.Context { return ctx }
+// serve answers until the listener is shut down, which gives nil.
+func (l *listener) serve(context.Context) error {
 	if err := l.server.Serve(l.Listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("%s on %s: %w", l.protocol, l.Addr(), err)
 	}
 	return nil
 }
 
-// shutdown waits for answers until ctx ends, then cuts what is left.
+// shutdown takes no more requests. Those that it has get their answers: for
+// drainGrace as ever, then queries that block are answered, and when ctx ends what is left is cut.
 func (l *listener) shutdown(ctx context.Context) {
+	grace := time.AfterFunc(drainGrace, l.cut)
+	defer l.cut()
+	defer grace.Stop()
 	if err := l.server.Shutdown(ctx); err != nil {
 		_ = l.server.Close()
 	}
@@ -85,11 +89,13 @@ func (b *base) openProtocol(protocol string, addrs []string, port int, handler h
 		b.log.Info("Starting server", slog.String("address", l.Addr().String()),
 			slog.String("network", l.Addr().Network()), slog.String("protocol", protocol))
 		server := httpapi.NewServer(handler, limits, b.log)
+		requests, cut := context.WithCancel(context.Background())
+		server.BaseContext = func(net.Listener) context.Context { return requests }
 		l = httpapi.NewListener(l, limits)
 		if protocol == "https" {
 			l = tls.NewListener(l, b.https.config())
 		}
-		b.listeners = append(b.listeners, &listener{Listener: l, protocol: protocol, server: server})
+		b.listeners = append(b.listeners, &listener{Listener: l, protocol: protocol, server: server, cut: cut})
 	}
 	return nil
 }

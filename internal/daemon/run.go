@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	drainTime = 5 * time.Second  // for requests that are being answered when the agent stops
-	readyTime = 10 * time.Second // for a leader, before the agent says that it runs without one
+	drainTime  = 5 * time.Second        // for requests that are being answered when the agent stops
+	drainGrace = 500 * time.Millisecond // for those that do not block
+	readyTime  = 10 * time.Second       // for a leader, before the agent says that it runs without one
 )
 
 // task is a long-running part. It ends when its context does.

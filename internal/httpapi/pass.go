@@ -74,7 +74,7 @@ func (a *API) markNotApplied(h http.Header, row *route, req *http.Request, err e
 		return
 	}
 	cut := row.safe() && (errs.KindOf(err) == errs.Unavailable || req.Context().Err() != nil)
-	if cut || errors.Is(err, raftnode.ErrNoLeader) {
+	if cut || errors.Is(err, raftnode.ErrNoLeader) || errors.Is(err, peer.ErrNotSent) {
 		h.Set(peer.NotAppliedHeader, "true")
 	}
 }

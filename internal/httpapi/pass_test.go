@@ -155,6 +155,7 @@ func TestWhatMayBeSentAgainIsMarked(t *testing.T) {
 		{"a read that broke off", "GET", "/v1/acl/tokens", broken, true},
 		{"a read that is refused", "GET", "/v1/acl/tokens", errs.New(errs.Denied, "no"), false},
 		{"a write without a leader", "PUT", "/v1/acl/token", raftnode.ErrNoLeader, true},
+		{"a write that did not reach the leader", "PUT", "/v1/acl/token", errs.Errorf(errs.Unavailable, "pass on: %w", peer.ErrNotSent), true},
 		{"a write that broke off", "PUT", "/v1/acl/token", broken, false},
 		{"a write when leadership was lost", "PUT", "/v1/acl/token", raftnode.ErrLeadershipLost, false},
 		{"a question that is posted", "POST", "/v1/internal/acl/authorize", broken, true},

@@ -51,35 +51,46 @@ func (r *refusal) Error() string { return fmt.Sprintf("%d: %s", r.status, r.text
 // do sends a request once and decodes the answer into out. Its errors are a *refusal,
 // or of the connection.
 func (c *caller) do(ctx context.Context, method, path string, in, out any) error {
+	_, err := c.send(ctx, method, path, in, out)
+	return err
+}
+
+// block asks for a change and returns the index to ask with next.
+func (c *caller) block(ctx context.Context, path string, out any) (index string, err error) {
+	header, err := c.send(ctx, http.MethodGet, path, nil, out)
+	return header.Get("X-Consul-Index"), err
+}
+
+func (c *caller) send(ctx context.Context, method, path string, in, out any) (http.Header, error) {
 	var body io.Reader
 	if in != nil {
 		content, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = io.MultiReader(bytes.NewReader(content)) // of a type that net/http cannot rewind
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.addr+path, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("X-Consul-Token", cluster.Management)
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return &refusal{resp.StatusCode, string(bytes.TrimSpace(answer))}
+		return nil, &refusal{resp.StatusCode, string(bytes.TrimSpace(answer))}
 	}
 	if out == nil {
-		return nil
+		return resp.Header, nil
 	}
-	return json.Unmarshal(answer, out)
+	return resp.Header, json.Unmarshal(answer, out)
 }
 
 type policy struct{ ID, Name, Description string }

@@ -1,0 +1,225 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lictor/lictor/test/cluster"
+)
+
+const (
+	agentWorkers   = 6 // of each client agent
+	serverWorkers  = 2 // of each server
+	agentWatchers  = 2 // blocking queries, of each client agent
+	serverPatience = 20 * time.Second
+	watchWait      = "5s"
+)
+
+// traffic is workers that write and read, and what has become of it. Each has a
+// register of its own, and so knows what it has to read.
+type traffic struct {
+	t       *testing.T
+	cluster *cluster.Cluster
+	end     context.CancelFunc
+	working sync.WaitGroup
+	workers []*worker
+
+	mu                           sync.Mutex
+	throughAgent, throughServers tally
+	failures                     []string
+	began                        time.Time
+}
+
+// tally counts requests.
+type tally struct {
+	requests, failed int
+	again            int // sent again after an error of the connection
+	slowest          time.Duration
+}
+
+// worker writes and reads one register through one agent.
+type worker struct {
+	*traffic
+	agent  *cluster.Agent
+	caller *caller
+	own    register
+	last   string // acknowledged
+}
+
+func startTraffic(t *testing.T, c *cluster.Cluster) *traffic {
+	t.Helper()
+	tr := &traffic{t: t, cluster: c, began: time.Now()}
+	var ctx context.Context
+	ctx, tr.end = context.WithCancel(context.Background())
+	t.Cleanup(tr.stop)
+	for _, a := range c.Servers {
+		for range serverWorkers {
+			tr.add(ctx, a, (*worker).work)
+		}
+	}
+	for _, a := range c.Clients {
+		for range agentWorkers {
+			tr.add(ctx, a, (*worker).work)
+		}
+		for i := range agentWatchers {
+			watched := tr.workers[i].own
+			tr.add(ctx, a, func(w *worker, ctx context.Context) { w.watch(ctx, watched) })
+		}
+	}
+	return tr
+}
+
+// add starts a worker.
+func (tr *traffic) add(ctx context.Context, a *cluster.Agent, work func(*worker, context.Context)) {
+	w := &worker{traffic: tr, agent: a, caller: newCaller(a.HTTP, serverPatience)}
+	var err error
+	w.last = "first"
+	w.own, err = w.caller.create(ctx, fmt.Sprintf("worker-%d", len(tr.workers)), w.last)
+	must(tr.t, err)
+	tr.workers = append(tr.workers, w)
+	tr.working.Go(func() {
+		defer w.caller.close()
+		work(w, ctx)
+	})
+}
+
+// stop lets everybody finish what is under way.
+func (tr *traffic) stop() {
+	tr.end()
+	tr.working.Wait()
+}
+
+// work writes and reads until ctx ends.
+func (w *worker) work(ctx context.Context) {
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		value := fmt.Sprintf("v%d", n)
+		if !w.request("write", func() error { return w.caller.write(context.Background(), w.own, value) }) {
+			continue
+		}
+		w.last = value
+		for _, mode := range []string{byDefault, byConsistent} {
+			w.request("read "+mode, func() error { return w.readOwn(mode) })
+		}
+	}
+}
+
+func (w *worker) readOwn(mode string) error {
+	got, err := w.caller.read(context.Background(), w.own, mode)
+	if err == nil && got != w.last {
+		return &refusal{200, fmt.Sprintf("read %q, not %q which was acknowledged", got, w.last)}
+	}
+	return err
+}
+
+// watch asks for changes of a register with blocking queries until ctx ends.
+func (w *worker) watch(ctx context.Context, watched register) {
+	index := "0"
+	for ctx.Err() == nil {
+		w.request("blocking query", func() error {
+			var p policy
+			next, err := w.caller.block(ctx, "/v1/acl/policy/"+watched.id+"?wait="+watchWait+"&index="+index, &p)
+			if err == nil {
+				index = next
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		})
+	}
+}
+
+// request sends one request and counts it. Through a server it is sent again after an
+// error of the connection, as the server may be down.
+func (w *worker) request(what string, send func() error) bool {
+	began := time.Now()
+	err := send()
+	again := 0
+	if w.agent.Server {
+		tick := time.NewTicker(5 * pace)
+		defer tick.Stop()
+		for ; ofConnection(err) && time.Since(began) < serverPatience; again++ {
+			<-tick.C
+			err = send()
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	of := &w.throughAgent
+	if w.agent.Server {
+		of = &w.throughServers
+	}
+	of.requests++
+	of.again += again
+	of.slowest = max(of.slowest, time.Since(began))
+	if err == nil {
+		return true
+	}
+	of.failed++
+	if len(w.failures) < 40 {
+		w.failures = append(w.failures, fmt.Sprintf("%v +%v %s through %s: %v",
+			began.Format("15:04:05.000"), time.Since(began).Round(time.Millisecond), what, w.agent.Name, err))
+	}
+	return false
+}
+
+// ofConnection reports whether err came from a connection that was refused or
+// broken, and not from a server or from waiting too long.
+func ofConnection(err error) bool {
+	var no *refusal
+	if err == nil || errors.As(err, &no) {
+		return false
+	}
+	var slow net.Error
+	return !errors.As(err, &slow) || !slow.Timeout()
+}
+
+// phase runs a change under load and says what it did to the load.
+func (tr *traffic) phase(name string, change func(t *testing.T)) {
+	tr.t.Run(name, func(t *testing.T) {
+		tr.mu.Lock()
+		tr.throughAgent, tr.throughServers, tr.failures = tally{}, tally{}, nil
+		tr.mu.Unlock()
+		began := time.Now()
+		change(t)
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		a, s := tr.throughAgent, tr.throughServers
+		t.Logf("%v; through the client agent %d requests, %d failed, slowest %v; through servers %d requests, %d failed, %d sent again after an error of the connection, slowest %v",
+			time.Since(began).Round(time.Millisecond), a.requests, a.failed, a.slowest.Round(time.Millisecond),
+			s.requests, s.failed, s.again, s.slowest.Round(time.Millisecond))
+		if len(tr.failures) > 0 {
+			t.Errorf("%d requests failed:\n%s", a.failed+s.failed, strings.Join(tr.failures, "\n"))
+		}
+		if a.requests < 50 || s.requests < 50 {
+			t.Errorf("too little load to say anything")
+		}
+	})
+}
+
+// verify checks that every server has everything that was acknowledged.
+func (tr *traffic) verify() {
+	tr.t.Helper()
+	for _, s := range tr.cluster.Servers {
+		c := newCaller(s.HTTP, finalAnswer)
+		for _, w := range tr.workers {
+			if got, err := c.read(tr.t.Context(), w.own, byConsistent); err != nil || got != w.last {
+				tr.t.Errorf("%s: %s is %q (%v), not %q which was acknowledged", s.Name, w.own.name, got, err, w.last)
+			}
+		}
+		c.close()
+	}
+}
