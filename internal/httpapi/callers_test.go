@@ -1,0 +1,455 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/peer"
+)
+
+// caller is somebody who calls every row. All but right have nothing to say about
+// what the rows are asked for, which lives in the default namespace of the default partition.
+type caller int
+
+const (
+	nobody          caller = iota // no token
+	unknown                       // a secret that no token has
+	unrelated                     // a token without rights
+	otherNamespace                // a token that may do everything, but in the namespace "team"
+	otherPartition                // a token that may do everything, but in the partition "pay"
+	rightsElsewhere               // a token of the default namespace with all rights in "team" and "pay" alone
+	right                         // a token with what the row says, and no more
+	numCallers
+)
+
+var callerNames = [numCallers]string{
+	"no token", "an unknown token", "an unrelated token", "a token of another namespace", "a token of another partition",
+	"a token with rights elsewhere", "the right token",
+}
+
+// All that rules can give where the callers who may do nothing here have their rights.
+const (
+	allOfNamespace = `acl = "write"
+		agent_prefix "" { policy = "write" }
+		key_prefix "" { policy = "write" }
+		node_prefix "" { policy = "read" }
+		service_prefix "" { policy = "write" intentions = "write" }
+		session_prefix "" { policy = "write" }`
+	allOfPartition = `acl = "write"
+		mesh = "write"
+		peering = "write"
+		agent_prefix "" { policy = "write" }
+		node_prefix "" { policy = "write" }
+		namespace_prefix "" { policy = "write" acl = "write" }`
+)
+
+// Beginnings of answers that several rows share.
+const (
+	notFound = "403 ACL not found"
+	noLogin  = "403 Permission denied: token wasn't created via login"
+)
+
+// expectation is how a row answers. What stands in it as <word> is the ID of that object.
+type expectation struct {
+	row   string
+	query string
+	body  string // "" is {}
+	rules string // of the right token; "" is the row's permission
+	// answers begin with these, in the order of the callers. With one answer
+	// alone it is the right token's, and all others are denied what lacks says.
+	lacks   string // the permission in the denial and what it is about; "" is the row's permission
+	answers []string
+}
+
+// same is one answer for everybody.
+func same(answer string) []string {
+	return []string{answer, answer, answer, answer, answer, answer, answer}
+}
+
+// filtered is a list in which nobody but the right token sees anything.
+func filtered(answer string) []string {
+	return []string{"200 []$", notFound, "200 []$", "200 []$", "200 []$", "200 []$", answer}
+}
+
+func only(answer string) []string { return []string{answer} }
+
+const readNodes = `node_prefix "" { policy = "read" }`
+
+// expectations has every row of the table.
+var expectations = []expectation{
+	{row: "PUT /v1/acl/bootstrap", answers: same("403 Permission denied: ACL bootstrap no longer allowed (reset index: ")},
+	{row: "GET /v1/acl/replication", answers: same(`200 {"Enabled":false`)},
+	{row: "POST /v1/internal/acl/authorize", body: `[{"Resource":"acl","Access":"read"},{"Resource":"operator","Access":"read"}]`, rules: `acl = "read"`,
+		answers: []string{noneAllowed, notFound, noneAllowed, noneAllowed, noneAllowed, noneAllowed, `200 [{"Resource":"acl","Access":"read","Allow":true},{"Resource":"operator","Access":"read","Allow":false}]`}},
+	{row: "POST /v1/acl/explain", body: `{"AccessorID":"<token>","Resource":"key","Access":"read"}`, rules: `acl = "read"`, lacks: "'acl:read'", answers: only(`200 {"AccessorID":"<token>"`)},
+
+	{row: "PUT /v1/acl/token", answers: only(`200 {"AccessorID":"`)},
+	{row: "GET /v1/acl/token/self", answers: []string{"403 token does not exist: ACL not found", "403 token does not exist: ACL not found",
+		ownToken, ownToken, ownToken, ownToken, ownToken}},
+	{row: "POST /v1/acl/token/renew", answers: []string{noLogin, notFound, noLogin, noLogin, noLogin, noLogin, noLogin}},
+	{row: "GET /v1/acl/token/{accessor}", answers: only(`200 {"AccessorID":"<token>","SecretID":"\u003chidden\u003e"`)},
+	{row: "PUT /v1/acl/token/{accessor}", answers: only(`200 {"AccessorID":"<token>"`)},
+	{row: "DELETE /v1/acl/token/{accessor}", answers: only("200 true$")},
+	{row: "PUT /v1/acl/token/{accessor}/clone", answers: only(`200 {"AccessorID":"`)},
+	{row: "GET /v1/acl/tokens", answers: only(`200 [{"AccessorID":"`)},
+
+	{row: "PUT /v1/acl/policy", body: `{"Name":"new"}`, answers: only(`200 {"ID":"`)},
+	{row: "GET /v1/acl/policy/{policy_id}", answers: only(`200 {"ID":"<policy>"`)},
+	{row: "PUT /v1/acl/policy/{policy_id}", body: `{"Name":"p"}`, answers: only(`200 {"ID":"<policy>"`)},
+	{row: "DELETE /v1/acl/policy/{policy_id}", answers: only("200 true$")},
+	{row: "GET /v1/acl/policy/name/{policy_name...}", answers: only(`200 {"ID":"<policy>"`)},
+	{row: "GET /v1/acl/policies", answers: only(`200 [{"ID":"`)},
+
+	{row: "PUT /v1/acl/role", body: `{"Name":"new"}`, answers: only(`200 {"ID":"`)},
+	{row: "GET /v1/acl/role/{role_id}", answers: only(`200 {"ID":"<role>"`)},
+	{row: "PUT /v1/acl/role/{role_id}", body: `{"Name":"r"}`, answers: only(`200 {"ID":"<role>"`)},
+	{row: "DELETE /v1/acl/role/{role_id}", answers: only("200 true$")},
+	{row: "GET /v1/acl/role/name/{role_name}", answers: only(`200 {"ID":"<role>"`)},
+	{row: "GET /v1/acl/roles", answers: only(`200 [{"ID":"<role>"`)},
+
+	{row: "GET /v1/acl/templated-policies", answers: only(`200 {"builtin/`)},
+	{row: "GET /v1/acl/templated-policy/name/{template_name...}", answers: only(`200 {"TemplateName":"builtin/dns"`)},
+	{row: "POST /v1/acl/templated-policy/preview/{template_name...}", answers: only(`200 {"ID":"`)},
+
+	{row: "PUT /v1/acl/auth-method", body: `{"Name":"new","Type":"aws-iam","Config":{"Password":"x"}}`, answers: only(`200 {"Name":"new"`)},
+	{row: "GET /v1/acl/auth-method/{auth_method}", answers: only(`200 {"MaxTokenTTL":"1h0m0s","Name":"m"`)},
+	{row: "PUT /v1/acl/auth-method/{auth_method}", body: `{"Type":"aws-iam","Config":{"Password":"y"}}`, answers: only(`200 {"Name":"m"`)},
+	{row: "DELETE /v1/acl/auth-method/{auth_method}", answers: only("200 true$")},
+	{row: "GET /v1/acl/auth-methods", answers: only(`200 [{"MaxTokenTTL":"1h0m0s","Name":"m"`)},
+
+	{row: "PUT /v1/acl/binding-rule", body: `{"AuthMethod":"m","BindType":"service","BindName":"x"}`, answers: only(`200 {"ID":"`)},
+	{row: "GET /v1/acl/binding-rule/{binding_rule}", answers: only(`200 {"ID":"<rule>"`)},
+	{row: "PUT /v1/acl/binding-rule/{binding_rule}", body: `{"BindType":"service","BindName":"x"}`, answers: only(`200 {"ID":"<rule>"`)},
+	{row: "DELETE /v1/acl/binding-rule/{binding_rule}", answers: only("200 true$")},
+	{row: "GET /v1/acl/binding-rules", answers: only(`200 [{"ID":"<rule>"`)},
+
+	{row: "POST /v1/acl/login", body: `{"AuthMethod":"m","BearerToken":"web:wrong"}`, answers: same("403 Permission denied: wrong password")},
+	{row: "POST /v1/acl/login/explain", body: `{"AuthMethod":"m","BearerToken":"web:secret"}`, answers: only(`200 {`)},
+	{row: "GET /v1/acl/login/{login}", answers: only(`200 {"ID":"<login>"`)},
+	{row: "POST /v1/acl/logout", answers: []string{"401 Supplied token does not exist", notFound, noLogin, noLogin, noLogin, noLogin, noLogin}},
+
+	{row: "GET /v1/partitions", answers: only(`200 [{"Name":"default"`)},
+	{row: "PUT /v1/partition", body: `{"Name":"new"}`, answers: only(`200 {"Name":"new"`)},
+	{row: "GET /v1/partition/{partition}", lacks: "'operator:read'", answers: only(`200 {"Name":"gone"`)},
+	{row: "PUT /v1/partition/{partition}", answers: only(`200 {"Name":"gone"`)},
+	{row: "DELETE /v1/partition/{partition}", answers: only("200 $")},
+	{row: "GET /v1/namespaces", answers: []string{"200 []$", notFound, "200 []$", onlyTeam, "200 []$", onlyTeam, `200 [{"Name":"default"`}},
+	{row: "PUT /v1/namespace", body: `{"Name":"new"}`, answers: only(`200 {"Name":"new"`)},
+	{row: "GET /v1/namespace/{namespace}", answers: only(`200 {"Name":"gone"`)},
+	{row: "PUT /v1/namespace/{namespace}", answers: only(`200 {"Name":"gone"`)},
+	{row: "DELETE /v1/namespace/{namespace}", answers: only("200 $")},
+
+	{row: "GET /v1/agent/self", rules: `agent "n1" { policy = "read" }`, lacks: `'agent:read' on "n1"`, answers: only(`200 {`)},
+	{row: "GET /v1/agent/version", answers: same(`200 {"SHA"`)},
+	{row: "PUT /v1/agent/reload", rules: writeAgent, lacks: agentWrite, answers: only("200 $")},
+	{row: "PUT /v1/agent/leave", rules: writeAgent, lacks: agentWrite, answers: only("200 $")},
+	{row: "PUT /v1/agent/token/{kind}", rules: writeAgent, lacks: agentWrite, answers: only("200 $")},
+	{row: "PUT /v1/agent/join/{addr}", rules: writeAgent, lacks: agentWrite, answers: only("200 $")},
+	{row: "PUT /v1/agent/force-leave/{node}", answers: only("200 $")},
+	{row: "GET /v1/agent/members", rules: readNodes, answers: filtered(`200 [{"Name":"srv1"`)},
+
+	{row: "GET /v1/catalog/nodes", rules: readNodes, answers: filtered(`200 [{"ID":"`)},
+	{row: "GET /v1/health/node/{node}", rules: readNodes, answers: filtered(`200 [{"Node":"web1"`)},
+	{row: "GET /v1/coordinate/nodes", rules: readNodes, answers: filtered(`200 [{"Node":"srv1"`)},
+	{row: "GET /v1/coordinate/node/{node}", rules: readNodes,
+		answers: []string{"404 $", notFound, "404 $", "404 $", "404 $", "404 $", `200 [{"Node":"web1"`}},
+	{row: "GET /v1/coordinate/datacenters", answers: same(`200 [{"Datacenter":"dc1"`)},
+	{row: "GET /v1/catalog/datacenters", answers: same(`200 ["dc1"]`)},
+	{row: "GET /v1/status/leader", answers: same(`200 "127.0.0.1:8300"`)},
+	{row: "GET /v1/status/peers", answers: same(`200 ["127.0.0.1:8300"]`)},
+	{row: "GET /v1/connect/ca/roots", answers: same(`200 {"ActiveRootID":""`)},
+	{row: "GET /v1/agent/connect/ca/roots", answers: same(`200 {"ActiveRootID":""`)},
+
+	{row: "GET /v1/operator/keyring", answers: only(`200 [{"WAN":false`)},
+	{row: "POST /v1/operator/keyring", body: `{"Key":"k"}`, answers: only("200 $")},
+	{row: "PUT /v1/operator/keyring", body: `{"Key":"k"}`, answers: only("200 $")},
+	{row: "DELETE /v1/operator/keyring", body: `{"Key":"k"}`, answers: only("200 $")},
+	{row: "GET /v1/operator/raft/configuration", answers: only(`200 {"Servers"`)},
+	{row: "DELETE /v1/operator/raft/peer", query: "id=s3", answers: only("200 $")},
+	{row: "POST /v1/operator/raft/transfer-leader", answers: only(`200 {"Success":true}`)},
+	{row: "GET /v1/operator/autopilot/configuration", answers: only(`200 {`)},
+	{row: "PUT /v1/operator/autopilot/configuration", answers: only("200 true$")},
+	{row: "GET /v1/operator/autopilot/health", answers: only(`200 {`)},
+	{row: "GET /v1/operator/autopilot/state", answers: only(`200 {`)},
+	{row: "GET /v1/snapshot", answers: only("200 \x1f\x8b")},
+	{row: "PUT /v1/snapshot", answers: only("400 ")},
+
+	{row: "GET /internal/read-index", answers: same(`200 {"Index":7`)},
+	{row: "GET /internal/raft-log", answers: same(`200 {`)},
+	{row: "GET /internal/servers", answers: same(`200 [{"ID":"a"`)},
+	{row: "POST " + peer.SignPath, body: `{"CSR":"x","NodeName":"n2","Datacenter":"dc1"}`, rules: `node "n2" { policy = "write" }`, lacks: `'node:write' on "n2"`,
+		answers: only("403 auto_encrypt.allow_tls is not enabled on this server")},
+	{row: "POST /internal/acl/resolve", body: `{"Secret":"nobody"}`, answers: same(notFound)},
+	{row: "GET /internal/acl/changes", answers: same("200 ")},
+}
+
+const (
+	noneAllowed = `200 [{"Resource":"acl","Access":"read","Allow":false},{"Resource":"operator","Access":"read","Allow":false}]`
+	ownToken    = `200 {"AccessorID":"<caller>"`
+	onlyTeam    = `200 [{"Name":"team","Partition":"default","CreateIndex":16,"ModifyIndex":16}]$`
+	writeAgent  = `agent "n1" { policy = "write" }`
+	agentWrite  = `'agent:write' on "n1"`
+)
+
+// crowd is a server with something of every kind in its default namespace, and
+// with everybody who calls.
+type crowd struct {
+	*world
+	port    http.Handler // the server port
+	secrets [numCallers]string
+	ids     [numCallers]string // accessors
+	path    *strings.Replacer  // of what varies in a path
+	objects *strings.Replacer  // of what stands for IDs in expectations
+}
+
+// newCrowd returns a crowd whose right token has rules.
+func newCrowd(t *testing.T, rules string) *crowd {
+	w, _, port := newPort(t, withGossip(nodes()), onServer)
+	for _, target := range []string{"/v1/partition/pay", "/v1/partition/gone", "/v1/namespace/team", "/v1/namespace/gone"} {
+		w.must("PUT", target, "{}", nil)
+	}
+	c := &crowd{world: w, port: port}
+	c.fill()
+	c.secrets[unknown] = "bbbbbbbb-0000-4000-8000-000000000000"
+	c.enter(unrelated, "", "")
+	c.enter(otherNamespace, "ns=team", allOfNamespace)
+	c.enter(otherPartition, "partition=pay", allOfPartition)
+	c.enter(rightsElsewhere, "", `namespace "team" { `+allOfNamespace+` } partition "pay" { `+allOfPartition+` }`)
+	c.enter(right, "", rules)
+	return c
+}
+
+// enter gives a caller a token of the tenancy that query names, with rules.
+func (c *crowd) enter(who caller, query, rules string) {
+	c.t.Helper()
+	name := fmt.Sprint("caller-", int(who))
+	policy, _ := json.Marshal(map[string]string{"Name": name, "Rules": rules})
+	c.must("PUT", "/v1/acl/policy?"+query, string(policy), nil)
+	var t acl.Token
+	c.must("PUT", "/v1/acl/token?"+query, `{"Policies":[{"Name":"`+name+`"}]}`, &t)
+	c.secrets[who], c.ids[who] = t.SecretID.Reveal(), t.AccessorID
+}
+
+// fill makes an object of each kind.
+func (c *crowd) fill() {
+	c.t.Helper()
+	create := func(target, body string) string {
+		var made struct{ ID, AccessorID string }
+		c.must("PUT", target, body, &made)
+		return made.AccessorID + made.ID
+	}
+	token := create("/v1/acl/token", "{}")
+	policy := create("/v1/acl/policy", `{"Name":"p"}`)
+	role := create("/v1/acl/role", `{"Name":"r"}`)
+	create("/v1/acl/auth-method", `{"Name":"m","Type":"aws-iam","MaxTokenTTL":"1h","Config":{"Password":"secret"}}`)
+	rule := create("/v1/acl/binding-rule", `{"AuthMethod":"m","BindType":"service","BindName":"x"}`)
+	login := c.call("POST", "/v1/acl/login", `{"AuthMethod":"m","BearerToken":"web:wrong"}`).Header().Get(loginIDHeader)
+	c.path = strings.NewReplacer("{accessor}", token, "{policy_id}", policy, "{policy_name...}", "p", "{role_id}", role, "{role_name}", "r",
+		"{auth_method}", "m", "{login}", login, "{binding_rule}", rule, "{template_name...}", "builtin/dns", "{namespace}", "gone",
+		"{partition}", "gone", "{kind}", "agent", "{addr}", "127.0.0.1", "{node}", "web1")
+	c.objects = strings.NewReplacer("<token>", token, "<policy>", policy, "<role>", role, "<rule>", rule, "<login>", login)
+}
+
+// ask makes who's request of a row in a scope, and returns the status and the body.
+func (c *crowd) ask(h http.Handler, row route, e expectation, who caller, scope string) string {
+	body := "{}"
+	if e.body != "" {
+		body = c.objects.Replace(e.body)
+	}
+	// What an answer that goes on for ever begins with is there at once.
+	ctx, cancel := context.WithCancel(c.t.Context())
+	if row.operation == "internal.acl.changes" {
+		cancel()
+	}
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, row.method, c.path.Replace(row.path)+"?"+scope+"&"+e.query, strings.NewReader(body))
+	if c.secrets[who] != "" {
+		r.Header.Set("X-Consul-Token", c.secrets[who])
+	}
+	kind := peer.Nobody
+	if row.options&fromAgent != 0 {
+		kind = peer.Agent
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, onPort(r, kind))
+	return fmt.Sprint(rec.Code, " ", rec.Body)
+}
+
+// want returns what e says for who, who asks for something in a scope whose
+// denials end in where.
+func (c *crowd) want(row route, e expectation, who caller, where string) string {
+	lacks := e.lacks
+	if lacks == "" {
+		lacks = "'" + row.permission + "'"
+	}
+	lacks += where
+	answer := ""
+	switch {
+	case len(e.answers) == int(numCallers):
+		answer = e.answers[who]
+	case who == right && where == "":
+		answer = e.answers[0]
+	case who == nobody:
+		answer = "403 Permission denied: anonymous token lacks permission " + lacks +
+			". The anonymous token is used implicitly when a request does not specify a token.$"
+	case who == unknown:
+		answer = notFound + "$"
+	default:
+		answer = "403 Permission denied: token with AccessorID '" + c.ids[who] + "' lacks permission " + lacks + "$"
+	}
+	return strings.ReplaceAll(c.objects.Replace(answer), "<caller>", c.ids[who])
+}
+
+// answered reports whether an answer is the wanted one: it begins with it or,
+// where that ends in a dollar, is equal to it.
+func answered(got, want string) bool {
+	if whole, ok := strings.CutSuffix(want, "$"); ok {
+		return got == whole
+	}
+	return strings.HasPrefix(got, want)
+}
+
+// rulesFor returns the rules of the right token: no more than what the row asks for.
+func rulesFor(row route, e expectation) string {
+	if e.rules != "" || !row.needsDecision() {
+		return e.rules
+	}
+	resource, access, _ := strings.Cut(row.permission, ":")
+	return resource + ` = "` + access + `"`
+}
+
+// expected returns the rows of every table with what they are expected to answer.
+// It fails the test where one is missing.
+func expected(t *testing.T) map[*route]expectation {
+	t.Helper()
+	byRow := map[string]expectation{}
+	for _, e := range expectations {
+		if _, twice := byRow[e.row]; twice {
+			t.Errorf("%s has two expectations", e.row)
+		}
+		byRow[e.row] = e
+	}
+	out := map[*route]expectation{}
+	for _, table := range [][]route{routes, internalRoutes} {
+		for i := range table {
+			name := table[i].method + " " + table[i].path
+			e, ok := byRow[name]
+			if n := len(e.answers); !ok || n != 1 && n != int(numCallers) {
+				t.Errorf("%s: nothing says what it answers to whom", name)
+				continue
+			}
+			out[&table[i]] = e
+			delete(byRow, name)
+		}
+	}
+	for name := range byRow {
+		t.Errorf("%s is expected to answer, but no row of the table", name)
+	}
+	return out
+}
+
+func TestCVE_2020_7955_EveryRouteAsksForItsPermission(t *testing.T) {
+	for row, e := range expected(t) {
+		internal := strings.HasPrefix(row.path, "/internal/")
+		for _, onPort := range []bool{false, true} {
+			if onPort == (row.served == Local && !internal) || !onPort && internal {
+				continue
+			}
+			c := newCrowd(t, rulesFor(*row, e))
+			h := c.http
+			if onPort {
+				h = c.port
+			}
+			for who := range numCallers {
+				if got, want := c.ask(h, *row, e, who, "partition=default&ns=default"), c.want(*row, e, who, ""); !answered(got, want) {
+					t.Errorf("%s %s with %s (server port: %v):\ngot  %s\nwant %s", row.method, row.path, callerNames[who], onPort, got, want)
+				}
+			}
+			if strings.Contains(c.log.String(), errUndecided.Error()) {
+				t.Errorf("%s %s was answered without a decision: %s", row.method, row.path, c.log)
+			}
+		}
+	}
+}
+
+// scoped are the rows that work in one namespace, whichever a request names.
+func scoped(t *testing.T) map[*route]expectation {
+	all := expected(t)
+	maps.DeleteFunc(all, func(row *route, _ expectation) bool {
+		return !strings.HasPrefix(row.path, "/v1/acl/") || !row.needsDecision()
+	})
+	return all
+}
+
+// What a token may do in its own namespace it may do nowhere else, in whatever
+// way a request says where it wants to be.
+func TestNoTokenOfTheDefaultNamespaceReachesAnother(t *testing.T) {
+	for row, e := range scoped(t) {
+		c := newCrowd(t, rulesFor(*row, e))
+		for _, tc := range []struct{ scope, where string }{
+			{"ns=team", ` in namespace "team"`},
+			{"namespace=TEAM", ` in namespace "team"`},
+			{"partition=pay", ` in partition "pay"`},
+			{"ap=pay&ns=default", ` in partition "pay"`},
+			{"ap=pay&ns=team", ` in partition "pay" in namespace "team"`},
+		} {
+			for _, who := range []caller{nobody, unknown, unrelated, right} {
+				want := c.want(*row, e, who, tc.where)
+				if who == right && row.operation == "acl.login.refused" { // its ID says where it was
+					want = c.want(*row, e, who, "")
+				}
+				if got := c.ask(c.http, *row, e, who, tc.scope); !answered(got, want) {
+					t.Errorf("%s %s?%s with %s:\ngot  %s\nwant %s", row.method, row.path, tc.scope, callerNames[who], got, want)
+				}
+			}
+		}
+	}
+}
+
+// Whoever may do everything in one namespace finds nothing there by the ID that a
+// thing has in another, and changes nothing.
+func TestAnIDOfAnotherNamespaceIsUnknown(t *testing.T) {
+	for row, e := range scoped(t) {
+		if !strings.Contains(row.path, "{") || strings.HasPrefix(row.operation, "acl.template.") {
+			continue
+		}
+		c := newCrowd(t, rulesFor(*row, e))
+		before := c.dump()
+		for _, tc := range []struct {
+			who   caller
+			scope string
+		}{
+			{otherNamespace, ""},
+			{otherNamespace, "ns=team"},
+			{otherPartition, ""},
+			{otherPartition, "partition=pay"},
+			{rightsElsewhere, "ns=team"},
+			{rightsElsewhere, "partition=pay"},
+		} {
+			got := c.ask(c.http, *row, e, tc.who, tc.scope)
+			creates := row.operation == "acl.auth_method.set" && strings.Contains(got, `"Name":"m"`) && !strings.Contains(got, `"Namespace":"default","Partition":"default"`)
+			if strings.HasPrefix(got, "200") && !creates {
+				t.Errorf("%s %s?%s with %s: %s", row.method, row.path, tc.scope, callerNames[tc.who], got)
+			}
+		}
+		if after := c.dump(); after != before {
+			t.Errorf("%s %s changed the default namespace:\nfrom %s\nto   %s", row.method, row.path, before, after)
+		}
+	}
+}
+
+// dump returns all objects of the default namespace as they are shown to management.
+func (c *crowd) dump() string {
+	var all strings.Builder
+	for _, list := range []string{"tokens", "policies", "roles", "auth-methods", "binding-rules"} {
+		all.WriteString(c.call("GET", "/v1/acl/"+list, "", asManagement).Body.String())
+	}
+	return all.String()
+}
