@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"log/slog"
@@ -53,6 +54,7 @@ type Resolver struct {
 	DefaultPolicyAllow bool   // what decides where no rule does
 	DownPolicy         string // "" is DownExtendCache
 	NodeName           string // of this agent
+	Partition          string // of this agent; "" is default
 	Log                *slog.Logger
 	Recovery           func() logging.Secret // this agent's recovery token; nil or "" is none
 	Now                func() time.Time      // nil is time.Now
@@ -106,7 +108,7 @@ func (r *Resolver) Resolve(ctx context.Context, secret logging.Secret) (acl.Call
 	}
 	if r.Recovery != nil && secret != "" {
 		if own := r.Recovery(); own != "" && own.Equal(secret) {
-			return endpoint.RecoveryCaller(r.NodeName, r.DefaultPolicyAllow)
+			return endpoint.RecoveryCaller(r.NodeName, cmp.Or(r.Partition, tenancy.DefaultName), r.DefaultPolicyAllow)
 		}
 	}
 	if secret == "" {

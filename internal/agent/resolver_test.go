@@ -453,6 +453,21 @@ func TestWithoutServers(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("the recovery token of an agent in a partition works there alone", func(t *testing.T) {
+		r := newResolver(newCluster(t), DownExtendCache, &lines{})
+		r.Partition, r.Recovery = "pay", func() logging.Secret { return "recovery" }
+		who, err := r.Resolve(t.Context(), "recovery")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pay := tenancy.Scope{Partition: "pay", Namespace: tenancy.DefaultName}
+		if err := who.Require(pay, acl.AgentWrite, "n1"); err != nil {
+			t.Error(err)
+		}
+		if who.Allowed(tenancy.Default, acl.AgentWrite, "n1") {
+			t.Error("it reaches an agent of the default partition")
+		}
+	})
 	t.Run("ACLs that are off ask nobody", func(t *testing.T) {
 		r := &Resolver{}
 		if err := may(t, r, "whatever", acl.AgentWrite); err != nil {

@@ -54,6 +54,7 @@ func (c *client) start(ctx context.Context) error {
 		DefaultPolicyAllow: c.cfg.ACL.DefaultPolicy == "allow",
 		DownPolicy:         c.cfg.ACL.DownPolicy,
 		NodeName:           c.cfg.NodeName,
+		Partition:          c.cfg.Partition,
 		Log:                c.log,
 		Recovery:           func() logging.Secret { return c.tokens.Get(httpapi.TokenRecovery) },
 		TokenTTL:           c.cfg.ACL.TokenTTL,

@@ -84,7 +84,7 @@ func (r *Resolver) Resolve(ctx context.Context, secret logging.Secret) (acl.Call
 	}
 	if r.Recovery != nil {
 		if own := r.Recovery(); own != "" && own.Equal(secret) {
-			return RecoveryCaller(r.NodeName, r.DefaultPolicyAllow)
+			return RecoveryCaller(r.NodeName, tenancy.DefaultName, r.DefaultPolicyAllow)
 		}
 	}
 	who, err := r.resolve(r.Store.Read(), nil, secret)
@@ -181,14 +181,14 @@ func (r *Resolver) unknown(tx *state.Tx, secret logging.Secret) (acl.Caller, err
 	return acl.Caller{}, acl.ErrNotFound
 }
 
-// RecoveryCaller is the caller with the recovery token of the agent on node
-// (acl.md section 9). defaultAllow is the default policy.
-func RecoveryCaller(node string, defaultAllow bool) (acl.Caller, error) {
+// RecoveryCaller is the caller with the recovery token of the agent on node, which is in
+// partition (acl.md section 9). defaultAllow is the default policy.
+func RecoveryCaller(node, partition string, defaultAllow bool) (acl.Caller, error) {
 	rules, err := acl.AgentRecoveryRules(node)
 	if err != nil {
 		return acl.Caller{}, err
 	}
-	own := []acl.Grant{{Rules: rules, Scope: tenancy.Default}}
+	own := []acl.Grant{{Rules: rules, Scope: tenancy.Scope{Partition: partition, Namespace: tenancy.DefaultName}}}
 	return acl.Caller{
 		AccessorID: "agent-recovery:" + node,
 		Authorizer: acl.Compile(own, nil, acl.Defaults{Allow: defaultAllow}),
