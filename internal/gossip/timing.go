@@ -37,6 +37,7 @@ func (g *Gossip) timings() *serf.Config {
 		c.ReconnectInterval = time.Second
 		c.LeavePropagateDelay = 200 * time.Millisecond
 		m.GossipInterval = 20 * time.Millisecond
+		c.QueryTimeoutMult = 150 // in gossip intervals: 3 s for all members to answer, as on a LAN
 		m.ProbeInterval = 100 * time.Millisecond
 		m.ProbeTimeout = 100 * time.Millisecond
 		m.SuspicionMult = 8 // a busy machine stalls processes for longer than a probe
