@@ -2,7 +2,11 @@ package autopilot
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"sync"
+
+	"github.com/lictor/lictor/internal/logging"
 )
 
 // Asker learns how far the logs of servers are.
@@ -10,6 +14,10 @@ type Asker struct {
 	Self   string       // ID of this server
 	Local  func() Stats // of this server
 	Remote func(ctx context.Context, address string) (Stats, error)
+	Log    *slog.Logger // says once of each server that is alive why it does not count; nil says nothing
+
+	mu     sync.Mutex
+	silent map[string]bool // IDs of those that it has spoken of
 }
 
 // Ask asks all members that are alive, at the same time, and returns by ID what those say that
@@ -24,7 +32,10 @@ func (a *Asker) Ask(ctx context.Context, members []Member) map[string]Stats {
 		}
 		asking.Go(func() {
 			stats, err := a.Remote(ctx, m.Address)
-			if err != nil || stats.ID != m.ID {
+			if err == nil && stats.ID != m.ID {
+				err = fmt.Errorf("its node id is %q", stats.ID)
+			}
+			if a.note(m, err); err != nil {
 				return
 			}
 			mu.Lock()
@@ -34,4 +45,18 @@ func (a *Asker) Ask(ctx context.Context, members []Member) map[string]Stats {
 	}
 	asking.Wait()
 	return answers
+}
+
+// note says why a server does not count, when it begins not to.
+func (a *Asker) note(m Member, err error) {
+	a.mu.Lock()
+	before := a.silent[m.ID]
+	if a.silent == nil {
+		a.silent = map[string]bool{}
+	}
+	a.silent[m.ID] = err != nil
+	a.mu.Unlock()
+	if err != nil && !before && a.Log != nil {
+		a.Log.Warn("a server that gossip knows does not answer as one of this cluster", "server", m.Name, "address", m.Address, logging.Err, err)
+	}
 }

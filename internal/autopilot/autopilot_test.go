@@ -78,13 +78,13 @@ func TestValidate(t *testing.T) {
 }
 
 func TestStatsTravel(t *testing.T) {
-	for _, s := range []Stats{{}, {ID: "s1", LastContact: Never, LastIndex: 1}, {LastContact: 1500 * time.Microsecond, LastTerm: 2, LastIndex: 1 << 60}} {
+	for _, s := range []Stats{{}, {ID: "s1", LastContact: Never, LastIndex: 1, Peers: []string{"s1", "s2"}}, {LastContact: 1500 * time.Microsecond, LastTerm: 2, LastIndex: 1 << 60}} {
 		data, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got Stats
-		if err := json.Unmarshal(data, &got); err != nil || got != s {
+		if err := json.Unmarshal(data, &got); err != nil || !reflect.DeepEqual(got, s) {
 			t.Errorf("%s: %+v, %v", data, got, err)
 		}
 	}
@@ -121,6 +121,9 @@ func silent(s *Server)   { s.Answered, s.Healthy = false, false }
 func ill(s *Server)      { s.Healthy, s.StableSince = false, noon.Add(-time.Minute) }
 func left(s *Server)     { ill(s); s.Status, s.Answered = Left, false }
 func young(s *Server)    { s.StableSince = noon.Add(-10*time.Second + 1) }
+func logOf(ids ...string) func(*Server) {
+	return func(s *Server) { s.Log = Stats{ID: s.ID, LastIndex: 4, Peers: ids} }
+}
 func at(addr string) func(*Server) {
 	return func(s *Server) { s.Address = addr }
 }
@@ -156,6 +159,9 @@ func TestNextChange(t *testing.T) {
 		{"nothing", []Server{s1, server("s2"), server("s3")}, nil, ""},
 		{"one that joined replicates", []Server{s1, server("s2"), server("s3"), server("s4", joined)}, nil, "add s4 10.0.0.4:8300"},
 		{"one that only gossip knows does not", []Server{s1, server("s4", joined, silent)}, nil, ""},
+		{"one with a log of this cluster does", []Server{s1, server("s2"), server("s4", joined, logOf("s1", "s4"))}, nil, "add s4 10.0.0.4:8300"},
+		{"one with a log of another cluster does not", []Server{s1, server("s2"), server("s4", joined, logOf("s4", "s5"))}, nil, ""},
+		{"one with a log of its own does not", []Server{s1, server("s2"), server("s4", joined, logOf("s4"))}, nil, ""},
 		{"one that is leaving does not", []Server{s1, server("s4", joined, func(s *Server) { s.Status = Leaving })}, nil, ""},
 		{"one that is new has no vote yet", []Server{s1, server("s2"), server("s3"), server("s4", nonvoter, young)}, nil, ""},
 		{"one that is stable votes", []Server{s1, server("s2"), server("s3"), server("s4", nonvoter)}, nil, "promote s4 10.0.0.4:8300"},

@@ -106,7 +106,7 @@ func move(s State, peers []Peer) (Step, bool) {
 func add(s State, peers []Peer) (Step, bool) {
 	for i := range s.Servers {
 		one := &s.Servers[i]
-		if one.Peer || one.Status != Alive || !one.Answered {
+		if one.Peer || one.Status != Alive || !one.Answered || one.Stranger(peers) {
 			continue
 		}
 		p := Peer{ID: one.ID, Address: one.Address}

@@ -58,6 +58,7 @@ type Stats struct {
 	LastContact time.Duration // since it heard of the leader; 0 on the leader itself, Never if it did not
 	LastTerm    uint64        // of its log's last entry
 	LastIndex   uint64        // of its log's last entry; 0 is an empty log
+	Peers       []string      // IDs of the servers that replicate, as its log says
 }
 
 // Server is what is known about a server.
@@ -72,6 +73,15 @@ type Server struct {
 
 	StableSince time.Time // when Healthy changed last
 	goneSince   time.Time // when gossip lost it; zero while it is there
+}
+
+// Stranger reports whether s is part of a cluster that none of peers is known in. It can
+// never be added: two logs that were written apart do not make one.
+func (s *Server) Stranger(peers []Peer) bool {
+	if s.Peer || !s.Answered || s.Log.LastIndex == 0 || len(s.Log.Peers) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(peers, func(p Peer) bool { return slices.Contains(s.Log.Peers, p.ID) })
 }
 
 // Role says what a server is to the cluster, in the word that operators know.
@@ -149,11 +159,12 @@ type statsJSON struct {
 	LastContact string // as time.Duration prints it, "never" for Never
 	LastTerm    uint64
 	LastIndex   uint64
+	Peers       []string `json:",omitempty"`
 }
 
 // MarshalJSON implements json.Marshaler.
 func (s Stats) MarshalJSON() ([]byte, error) {
-	out := statsJSON{ID: s.ID, LastContact: "never", LastTerm: s.LastTerm, LastIndex: s.LastIndex}
+	out := statsJSON{ID: s.ID, LastContact: "never", LastTerm: s.LastTerm, LastIndex: s.LastIndex, Peers: s.Peers}
 	if s.LastContact != Never {
 		out.LastContact = s.LastContact.String()
 	}
@@ -166,7 +177,7 @@ func (s *Stats) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return err
 	}
-	*s = Stats{ID: in.ID, LastContact: Never, LastTerm: in.LastTerm, LastIndex: in.LastIndex}
+	*s = Stats{ID: in.ID, LastContact: Never, LastTerm: in.LastTerm, LastIndex: in.LastIndex, Peers: in.Peers}
 	if in.LastContact == "never" {
 		return nil
 	}

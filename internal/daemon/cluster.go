@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 // beginAgain is how often servers that wait for a cluster to begin look at each
 // other when gossip has no news.
 const beginAgain = time.Second
+
+// lookTime is how long a server that may begin a cluster by itself looks for one
+// that there is.
+const lookTime = 5 * time.Second
 
 // watchMembers says in the log who comes and goes, and wakes whoever acts on it.
 func (s *server) watchMembers(ctx context.Context) error {
@@ -60,7 +65,7 @@ func wake(c chan<- struct{}) {
 // waits for, unless this one is part of one by then.
 func (s *server) begin(ctx context.Context) error {
 	if s.alone() {
-		return s.gossip.KeepKeyring()
+		return errors.Join(s.beginAlone(ctx), s.gossip.KeepKeyring())
 	}
 	said := ""
 	for !s.raft.HasState() {
@@ -83,6 +88,31 @@ func (s *server) begin(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// beginAlone begins a cluster of this server, unless a server that it joins has
+// begun one: this one then waits to be added to that.
+func (s *server) beginAlone(ctx context.Context) error {
+	if s.raft.HasState() {
+		return nil
+	}
+	looking, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	if err := s.gossip.RetryJoin(looking, s.cfg.RetryJoin, beginAgain/10, 1); err != nil {
+		s.log.Info("nobody is there to be joined", logging.Err, err)
+	}
+	members := s.servers()
+	others := s.asker.Ask(looking, members)
+	if ctx.Err() != nil {
+		return nil
+	}
+	for _, m := range members {
+		if m.ID != s.nodeID && others[m.ID].LastIndex > 0 {
+			s.log.Error("a server is part of a cluster already, so bootstrap has no effect: this one waits to be added to it", slog.String("server", m.Name))
+			return nil
+		}
+	}
+	return s.beginWith([]autopilot.Peer{{ID: s.nodeID, Address: s.advertise().String(), Voter: true}})
 }
 
 func (s *server) beginWith(peers []autopilot.Peer) error {

@@ -11,7 +11,8 @@ import (
 )
 
 // NodeID returns the node's id: the configured one, else the one kept in the
-// data directory, else a new one. What it returns is kept, unless dir is "".
+// data directory, else a new one. What it returns is kept, unless dir is "". It is an error
+// if dir holds the log of a server with another id.
 func NodeID(dir, configured string) (string, error) {
 	path, kept := filepath.Join(dir, "node-id"), []byte(nil)
 	if dir != "" {
@@ -35,6 +36,10 @@ func NodeID(dir, configured string) (string, error) {
 	}
 	if dir == "" || id == string(kept) {
 		return id, nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, "raft")); err == nil && len(kept) > 0 {
+		return "", fmt.Errorf("data directory %s belongs to server %s, not to %s: set node_id to its id, or use another data directory",
+			dir, strings.TrimSpace(string(kept)), id)
 	}
 	return id, writeFile(path, []byte(id))
 }

@@ -70,7 +70,6 @@ func (s *server) open() error {
 	if err != nil {
 		return fmt.Errorf("server port: %w", err)
 	}
-	advertise := &net.TCPAddr{IP: net.ParseIP(cfg.AdvertiseAddr), Port: cfg.Ports.Server}
 	log := logging.Named(s.log, "server")
 	heartbeat := raftnode.DefaultHeartbeat * time.Duration(max(1, cfg.RaftMultiplier))
 	if cfg.Dev {
@@ -78,11 +77,11 @@ func (s *server) open() error {
 	}
 	s.raft, err = raftnode.Open(raftnode.Config{
 		ID:                s.nodeID,
-		Addr:              advertise.String(),
+		Addr:              s.advertise().String(),
 		DataDir:           cfg.DataDir,
 		Logger:            log,
-		Bootstrap:         s.alone(),
-		Transport:         raftnode.Network(s.port.Raft(advertise), log),
+		Bootstrap:         s.alone() && len(cfg.RetryJoin) == 0,
+		Transport:         raftnode.Network(s.port.Raft(s.advertise()), log),
 		HeartbeatTimeout:  heartbeat,
 		SnapshotThreshold: cfg.SnapshotThreshold,
 		SnapshotInterval:  cfg.SnapshotInterval,
@@ -99,6 +98,11 @@ func (s *server) open() error {
 	}
 	s.assemble()
 	return s.openListeners(s.api.public)
+}
+
+// advertise is where other servers reach the server port.
+func (s *server) advertise() *net.TCPAddr {
+	return &net.TCPAddr{IP: net.ParseIP(s.cfg.AdvertiseAddr), Port: s.cfg.Ports.Server}
 }
 
 // alone reports whether this server may begin a cluster by itself.

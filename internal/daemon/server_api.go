@@ -30,7 +30,7 @@ func (s *server) assemble() {
 	s.consistency = &endpoint.Consistency{Raft: s.raft, Ask: s.forward.ReadIndex}
 	s.changes = &endpoint.Changes{CatchUp: s.consistency.CatchUp}
 	s.store.Observe(s.changes.Note)
-	s.asker = &autopilot.Asker{Self: s.nodeID, Local: s.raft.LogStats, Remote: s.forward.LogStats}
+	s.asker = &autopilot.Asker{Self: s.nodeID, Local: s.raft.LogStats, Remote: s.forward.LogStats, Log: logging.Named(s.log, "server")}
 	pilot := &leader.Autopilot{Peers: s.raft, Members: s.gossip.Members, Changed: s.members, Asker: s.asker, Initial: s.cfg.Autopilot}
 	resolver := &endpoint.Resolver{
 		Store:              s.store,

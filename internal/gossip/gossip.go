@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -91,7 +93,22 @@ func Open(cfg Config) (*Gossip, error) {
 	conf.NodeName = cfg.NodeName
 	conf.Tags = cfg.tags().encode()
 	conf.EventCh = g.in
-	conf.Merge = merge{datacenter: cfg.Datacenter}
+	var started atomic.Pointer[serf.Serf]
+	var once sync.Once
+	conf.Merge = merge{
+		datacenter: cfg.Datacenter, name: cfg.NodeName, id: cfg.NodeID,
+		known: func() []serf.Member {
+			if s := started.Load(); s != nil {
+				return s.Members()
+			}
+			return nil
+		},
+		conflict: func(err error) {
+			once.Do(func() {
+				g.log.Error("another agent has this one's node id: one of them runs with a copy of the other's data directory", logging.Err, err)
+			})
+		},
+	}
 	conf.RejoinAfterLeave = cfg.RejoinAfterLeave
 	conf.ReconnectTimeoutOverride = reconnect{}
 	conf.Logger = lineLogger(logging.Named(logging.Named(part, "serf"), "lan"))
@@ -108,6 +125,7 @@ func Open(cfg Config) (*Gossip, error) {
 	if g.serf, err = serf.Create(conf); err != nil {
 		return nil, fmt.Errorf("Failed to start LAN Serf: %w", err)
 	}
+	started.Store(g.serf)
 	return g, nil
 }
 

@@ -107,11 +107,16 @@ func newMember(m serf.Member) Member {
 	return out
 }
 
-// merge keeps out members that belong elsewhere.
-type merge struct{ datacenter string }
+// merge keeps out members that belong elsewhere, or that have the identity of another.
+type merge struct {
+	datacenter string
+	name, id   string               // of this agent
+	known      func() []serf.Member // nil knows nobody
+	conflict   func(err error)      // is told of a member that has this agent's id; may be nil
+}
 
 // NotifyMerge refuses to merge with a cluster, or to hear of a member, of
-// another datacenter.
+// another datacenter, and to hear of a member with the id of another one that is there.
 func (d merge) NotifyMerge(members []*serf.Member) error {
 	for _, m := range members {
 		t := parseTags(m.Tags)
@@ -123,6 +128,33 @@ func (d merge) NotifyMerge(members []*serf.Member) error {
 		}
 		if err := tenancy.ValidatePartition(t.Partition); err != nil {
 			return fmt.Errorf("Member '%s' part of wrong partition: %w", m.Name, err)
+		}
+	}
+	if len(members) == 1 {
+		return d.another(members[0])
+	}
+	return nil // who of several is there and who is long gone is not said; of each that is, it is asked alone
+}
+
+// another refuses a member that is there and has the id of another: its data directory is a copy.
+func (d merge) another(m *serf.Member) error {
+	id := parseTags(m.Tags).NodeID
+	if id == "" || m.Status == serf.StatusLeft {
+		return nil
+	}
+	if id == d.id && m.Name != d.name {
+		err := fmt.Errorf("Member '%s' has conflicting node ID '%s' with this agent's ID", m.Name, id)
+		if d.conflict != nil {
+			d.conflict(err)
+		}
+		return err
+	}
+	if d.known == nil {
+		return nil
+	}
+	for _, other := range d.known() {
+		if other.Name != m.Name && other.Status == serf.StatusAlive && parseTags(other.Tags).NodeID == id {
+			return fmt.Errorf("Member '%s' has conflicting node ID '%s' with member '%s'", m.Name, id, other.Name)
 		}
 	}
 	return nil

@@ -36,7 +36,8 @@ type Autopilot struct {
 	Asker   *autopilot.Asker
 	Initial autopilot.Config // what counts before an operator has chosen; zero is the defaults
 
-	state atomic.Pointer[autopilot.State]
+	state   atomic.Pointer[autopilot.State]
+	refused map[string]bool // IDs of strangers that were spoken of; of steer alone
 }
 
 // State returns what was found at the last look. ok is false on a server that does
@@ -53,6 +54,7 @@ func (a *Autopilot) State() (s autopilot.State, ok bool) {
 // gossip has news and every roundTime, until ctx is done.
 func (l *Leader) steer(ctx context.Context) {
 	defer l.Autopilot.state.Store(nil)
+	l.Autopilot.refused = map[string]bool{}
 	ticker := time.NewTicker(roundTime)
 	defer ticker.Stop()
 	for {
@@ -83,6 +85,7 @@ func (l *Leader) round(ctx context.Context) {
 			return
 		}
 		a.state.Store(&state)
+		l.refuse(state, peers)
 		step, due := config.Next(state, peers)
 		if !due {
 			return
@@ -95,6 +98,18 @@ func (l *Leader) round(ctx context.Context) {
 		}
 		l.Log.Info("changed the servers that replicate",
 			"change", step.Action, "id", step.Peer.ID, "address", step.Peer.Address, "reason", step.Why)
+	}
+}
+
+// refuse says once of each server that is part of another cluster that it is not added to this one.
+func (l *Leader) refuse(state autopilot.State, peers []autopilot.Peer) {
+	for i := range state.Servers {
+		one := &state.Servers[i]
+		if one.Stranger(peers) && !l.Autopilot.refused[one.ID] {
+			l.Autopilot.refused[one.ID] = true
+			l.Log.Error("a server is part of another cluster and is not added to this one: it needs an empty data directory",
+				"server", one.Name, "id", one.ID, "address", one.Address)
+		}
 	}
 }
 
