@@ -259,17 +259,30 @@ func (c *cluster) start(hosts ...*host) {
 
 // start starts the agent of the host and returns once it is running.
 func (h *host) start() error {
-	args := []string{"-config-file", h.config, "-data-dir", filepath.Join(h.dir, "data"), "-node", h.name, "-bind", h.addr()}
-	return h.cluster.network.on(h.number, func() error {
-		process, err := startAgent(h.dir, h.cluster.env, args...)
-		if err != nil {
-			return fmt.Errorf("%s: %w", h.name, err)
-		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.process = process
-		return nil
+	process, err := h.launch()
+	if err == nil {
+		err = process.waitFor("Consul agent running!")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", h.name, err)
+	}
+	return nil
+}
+
+// launch starts the agent of the host, with further arguments.
+func (h *host) launch(args ...string) (process *server, err error) {
+	args = append([]string{"-config-file", h.config, "-data-dir", filepath.Join(h.dir, "data"), "-node", h.name, "-bind", h.addr()}, args...)
+	err = h.cluster.network.on(h.number, func() error {
+		process, err = launchAgent(h.dir, h.cluster.env, args...)
+		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.process = process
+	return process, nil
 }
 
 func (h *host) running() *server {

@@ -7,9 +7,11 @@ import (
 	"time"
 )
 
-// fault does the next of the faults and undoes it again.
+// fault does the next of the faults and undoes it again, and leaves the workers alone for a while.
 func (r *guaranteeRun) fault(round int) {
 	var err error
+	r.say("nothing")
+	r.hold(r.load.calm)
 	switch round % 3 {
 	case 0:
 		err = r.pauseFollowers()
@@ -23,6 +25,9 @@ func (r *guaranteeRun) fault(round int) {
 		r.cancel()
 	}
 }
+
+// say tells what happens to the servers now.
+func (r *guaranteeRun) say(doing string) { r.doing.Store(&doing) }
 
 // hold lets the workers go on for a while; it ends with them.
 func (r *guaranteeRun) hold(d time.Duration) {
@@ -62,6 +67,7 @@ func (r *guaranteeRun) pauseFollowers() error {
 		if err := p.pause(); err != nil {
 			return err
 		}
+		r.say("pause of " + p.name)
 		r.hold(50*time.Millisecond + rand.N(250*time.Millisecond))
 		if err := p.resume(); err != nil {
 			return err
@@ -80,12 +86,14 @@ func (r *guaranteeRun) killLeader() error {
 	}
 	leader.faults.Add(1)
 	defer leader.faults.Add(1)
+	r.say("kill of " + leader.name)
 	leader.kill()
 	r.kills++
 	if _, _, err := r.leading(leader); err != nil {
 		return fmt.Errorf("after the leader was killed: %w", err)
 	}
 	r.hold(500 * time.Millisecond)
+	r.say("restart of " + leader.name)
 	if err := leader.start(); err != nil {
 		return err
 	}
@@ -104,6 +112,7 @@ func (r *guaranteeRun) partition() error {
 	}
 	away.faults.Add(1)
 	defer away.faults.Add(1)
+	r.say("cut of " + away.name)
 	if err := away.cut(); err != nil {
 		return err
 	}
@@ -113,6 +122,7 @@ func (r *guaranteeRun) partition() error {
 		err = fmt.Errorf("no server leads while %s is cut off", away.name)
 	}
 	r.hold(2 * time.Second)
+	r.say("heal of " + away.name)
 	if err := away.heal(); err != nil {
 		return err
 	}

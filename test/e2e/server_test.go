@@ -120,6 +120,19 @@ func startServer(f *serverFiles, env []string, configs ...string) (*server, erro
 
 // startAgent runs the built consul agent in dir and returns once it serves.
 func startAgent(dir string, env []string, args ...string) (*server, error) {
+	s, err := launchAgent(dir, env, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.waitFor("Consul agent running!"); err != nil {
+		s.kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// launchAgent runs the built consul agent in dir.
+func launchAgent(dir string, env []string, args ...string) (*server, error) {
 	s := &server{done: make(chan struct{}), more: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(binaries, "consul"), append([]string{"agent"}, args...)...)
 	s.cmd.Dir = dir
@@ -142,10 +155,6 @@ func startAgent(dir string, env []string, args ...string) (*server, error) {
 		close(s.done)
 		s.print("")
 	}()
-	if err := s.waitFor("Consul agent running!"); err != nil {
-		s.kill()
-		return nil, err
-	}
 	return s, nil
 }
 
