@@ -18,7 +18,7 @@ import (
 )
 
 // testHeartbeat makes elections short, and long enough for a busy machine.
-const testHeartbeat = 100 * time.Millisecond
+const testHeartbeat = 350 * time.Millisecond
 
 // cluster is servers that reach each other in memory.
 type cluster struct {
