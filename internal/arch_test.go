@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"acl", "authmethod", "catalog", "configentry", "ca", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
 	{"fsm", "proxycfg"},
-	{"raftnode", "gossip", "peer", "awsiam", "xds"},
+	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds"},
 	{"endpoint", "leader"},
 	{"httpapi", "grpcapi", "dns", "forward"},
 	{"agent"},

@@ -17,10 +17,11 @@ func (a *AutoEncrypt) hosts(ctx context.Context) []string {
 	var hosts []string
 	for _, entry := range a.RetryJoin {
 		entries := []string{entry}
-		if strings.HasPrefix(entry, "provider=") {
+		if _, rest, ok := strings.Cut(entry, "provider="); ok {
+			name, _, _ := strings.Cut(rest, " ")
 			var err error
-			if entries, err = a.discover(ctx, entry); err != nil {
-				a.Log.Error("Cannot discover address", "address", entry, "error", err)
+			if entries, err = a.discover(ctx, name, entry); err != nil { // an entry may hold secrets
+				a.Log.Error("Cannot discover address", "address", "provider="+name, "error", err)
 			}
 		}
 		for _, e := range entries {
@@ -30,9 +31,8 @@ func (a *AutoEncrypt) hosts(ctx context.Context) []string {
 	return hosts
 }
 
-func (a *AutoEncrypt) discover(ctx context.Context, entry string) ([]string, error) {
+func (a *AutoEncrypt) discover(ctx context.Context, name, entry string) ([]string, error) {
 	if a.Discover == nil {
-		name, _, _ := strings.Cut(strings.TrimPrefix(entry, "provider="), " ")
 		return nil, fmt.Errorf("discover: unknown provider %s", name)
 	}
 	return a.Discover(ctx, entry)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -49,6 +50,8 @@ func runAgent(ctx context.Context, env *Env, from config.Sources, run runDaemon)
 	if err != nil {
 		return complain("==> %w", err)
 	}
+	stdlog.SetFlags(0) // for libraries that write to the standard logger
+	stdlog.SetOutput(slog.NewLogLogger(base.Handler(), slog.LevelDebug).Writer())
 	removePid, err := writePid(cfg.PidFile)
 	if err != nil {
 		return complain("==> pid_file: %w", errors.Join(err, closer.Close()))

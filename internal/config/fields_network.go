@@ -40,7 +40,7 @@ var networkFields = []field{
 	{key: "domain", flag: "domain", def: "consul.", into: func(c *conf) any { return &c.Domain },
 		note: "`Domain` of DNS, and of the names in the servers' certificates."},
 	{key: "retry_join", address: joinEntry, flag: "retry-join", kind: list, into: func(c *conf) any { return &c.RetryJoin },
-		note: "`Address` to join, or provider=… to find some. Values of flags come before those of files."},
+		note: "`Address` to join, or provider=aws tag_key=… tag_value=… to find some. Values of flags come before those of files."},
 	{key: "rejoin_after_leave", flag: "rejoin", kind: boolean, def: "false", into: func(c *conf) any { return &c.RejoinAfterLeave },
 		note: "Join the members of the last run again, also after a leave."},
 	{key: "retry_interval", flag: "retry-interval", kind: duration, def: "30s", into: func(c *conf) any { return &c.RetryInterval },

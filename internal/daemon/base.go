@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lictor/lictor/internal/discover"
 	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/logging"
@@ -24,6 +25,7 @@ type base struct {
 	tls    *peer.TLS    // of the server port, and of those that dial one
 	peers  *peer.Client // requests to server ports
 	gossip *gossip.Gossip
+	clouds *discover.Finder // of servers, for retry_join
 
 	tokens     *httpapi.AgentTokens
 	https      certificates
@@ -43,6 +45,8 @@ type role interface {
 	ready() <-chan struct{}
 	// leaveCluster tells the others that this agent goes for good.
 	leaveCluster() error
+	// handOn gives what only this agent does to another, before it stops.
+	handOn()
 	// close releases what the role has opened, after all tasks have ended.
 	close() error
 }
@@ -65,6 +69,7 @@ func newBase(cfg Config, opts Options) (*base, error) {
 		return nil, err
 	}
 	b.peers = peer.NewClient(b.tls)
+	b.clouds = &discover.Finder{Log: b.log}
 	return b, nil
 }
 

@@ -108,6 +108,7 @@ func (c *client) obtainCertificate(ctx context.Context) error {
 		Client:     c.bare,
 		RetryJoin:  c.cfg.RetryJoin,
 		ServerPort: c.cfg.Ports.Server,
+		Discover:   c.clouds.Addrs,
 		Servers:    c.serverAddrs,
 		NodeName:   c.cfg.NodeName,
 		Datacenter: c.cfg.Datacenter,
@@ -202,6 +203,9 @@ func (c *client) leaveCluster() error {
 	logging.Named(c.log, "client").Info("client starting leave")
 	return c.gossip.Leave()
 }
+
+// handOn has nothing to do: no other agent depends on this one.
+func (c *client) handOn() {}
 
 func (c *client) close() error {
 	var err error

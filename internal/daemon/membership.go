@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 
+	"github.com/lictor/lictor/internal/discover"
 	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/version"
 )
@@ -40,6 +43,7 @@ func (b *base) openGossip() error {
 		DisableKeyring:   cfg.DisableKeyring,
 		RejoinAfterLeave: cfg.RejoinAfterLeave,
 		Allowed:          prefixes(cfg.SerfLANAllowed),
+		Discover:         b.clouds.Addrs,
 		ReconnectTimeout: cfg.ReconnectTimeout,
 		Fast:             cfg.Dev,
 		Log:              b.log,
@@ -56,5 +60,7 @@ func (b *base) join(ctx context.Context) error {
 	if len(b.cfg.RetryJoin) == 0 {
 		return nil
 	}
+	b.log.Info("Retry join is supported for the following discovery methods",
+		slog.String("cluster", "LAN"), slog.String("discovery_methods", strings.Join(discover.Providers(), " ")))
 	return b.gossip.RetryJoin(ctx, b.cfg.RetryJoin, b.cfg.RetryInterval, b.cfg.RetryMax)
 }

@@ -199,20 +199,21 @@ func (g *Gossip) joinOnce(ctx context.Context, entries []string) (int, error) {
 func (g *Gossip) discover(ctx context.Context, entries []string) []string {
 	var addrs []string
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry, "provider=") {
+		_, rest, ok := strings.Cut(entry, "provider=")
+		if !ok {
 			addrs = append(addrs, entry)
 			continue
 		}
+		name, _, _ := strings.Cut(rest, " ")
 		var found []string
 		var err error
 		if g.cfg.Discover != nil {
 			found, err = g.cfg.Discover(ctx, entry)
 		} else {
-			name, _, _ := strings.Cut(strings.TrimPrefix(entry, "provider="), " ")
 			err = fmt.Errorf("discover: unknown provider %s", name)
 		}
-		if err != nil {
-			g.log.Error("Cannot discover address", slog.String("cluster", "LAN"), slog.String("address", entry), slog.Any(logging.Err, err))
+		if err != nil { // an entry may hold secrets
+			g.log.Error("Cannot discover address", slog.String("cluster", "LAN"), slog.String("address", "provider="+name), slog.Any(logging.Err, err))
 		}
 		addrs = append(addrs, found...)
 	}

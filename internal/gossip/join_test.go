@@ -150,7 +150,7 @@ func TestRetryJoinTriesUntilSomebodyIsThere(t *testing.T) {
 	from := 0
 	for _, want := range []string{
 		`msg="Joining cluster..." cluster=LAN`,
-		`level=ERROR msg="Cannot discover address" cluster=LAN address="provider=aws tag_key=role" error=throttled`,
+		`level=ERROR msg="Cannot discover address" cluster=LAN address="provider=aws" error=throttled`,
 		`level=WARN msg="Join cluster failed, will retry" cluster=LAN retry_interval=1ms error="No servers to join"`,
 		`msg="(LAN) joining" lan_addresses=`,
 		`level=WARN msg="(LAN) couldn't join" number_of_nodes=0 error="1 error occurred:`,
