@@ -36,6 +36,7 @@ func (b *base) run(ctx context.Context, r role) error {
 	go b.announce(life, r.ready())
 	err := b.wait(ctx, failed, r)
 	b.log.Info("Requesting shutdown")
+	r.handOn()
 	end()
 	b.drain()
 	for range failed { // closed when every task has ended

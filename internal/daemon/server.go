@@ -140,16 +140,24 @@ func (s *server) tasks() []task {
 
 func (s *server) ready() <-chan struct{} { return s.usable }
 
-// leaveCluster hands leadership on before it says good-bye; the next leader then
-// takes this server out of those that replicate.
+// leaveCluster says good-bye; the next leader then takes this server out of those
+// that replicate.
 func (s *server) leaveCluster() error {
+	s.handOn()
+	return s.gossip.Leave()
+}
+
+// handOn lets another server lead, so that nobody has to find out that the leader
+// is gone.
+func (s *server) handOn() {
+	if !s.raft.IsLeader() || len(s.raft.Peers()) < 2 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	var err error
-	if s.raft.IsLeader() && len(s.raft.Peers()) > 1 {
-		err = s.raft.TransferLeadership(ctx, "")
+	if err := s.raft.TransferLeadership(ctx, ""); err != nil {
+		s.log.Warn("no other server took over leadership", logging.Err, err)
 	}
-	return errors.Join(err, s.gossip.Leave())
 }
 
 // close closes what open has opened; where open failed, the rest is nil.
