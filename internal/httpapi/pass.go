@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/peer"
@@ -20,6 +21,63 @@ type Forward interface {
 	// nil, it sends the body on as it comes in.
 	Forward(w http.ResponseWriter, r *http.Request, onLeader, safe bool, body func() ([]byte, error)) (done bool, err error)
 }
+
+const (
+	leaderHold = 7 * time.Second // spec: agent.md, performance.rpc_hold_timeout
+	leaderWait = 10 * time.Millisecond
+)
+
+// respond answers a request of row here, or lets somebody else; done says that it is
+// not this agent's. What only the leader may answer, and this server began to answer when it ceased to
+// lead, has changed nothing and goes to the next leader.
+func (a *API) respond(w http.ResponseWriter, req *http.Request, row *route) (r *request, answer any, done bool, err error) {
+	if a.peer || a.Forward == nil || row.served != OnLeader || row.options&longBody != 0 {
+		return a.respondOnce(w, req, row)
+	}
+	body := &keptBody{ReadCloser: req.Body}
+	req = req.WithContext(req.Context())
+	req.Body = body
+	for until := time.Now().Add(leaderHold); ; {
+		r, answer, done, err = a.respondOnce(w, req, row)
+		if done || !errors.Is(err, raftnode.ErrNoLeader) || time.Now().After(until) || req.Context().Err() != nil {
+			return r, answer, done, err
+		}
+		body.rewind()
+		select {
+		case <-time.After(leaderWait):
+		case <-req.Context().Done():
+		}
+	}
+}
+
+func (a *API) respondOnce(w http.ResponseWriter, req *http.Request, row *route) (r *request, answer any, done bool, err error) {
+	req, done, err = a.pass(w, req, row)
+	if !done {
+		r, answer, err = a.answer(w, req, row)
+	}
+	return r, answer, done, err
+}
+
+// keptBody is a body that can be read again. Whoever reads it bounds it.
+type keptBody struct {
+	io.ReadCloser
+	read []byte // so far
+	at   int    // in read
+}
+
+func (b *keptBody) Read(p []byte) (int, error) {
+	if b.at < len(b.read) {
+		n := copy(p, b.read[b.at:])
+		b.at += n
+		return n, nil
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.read = append(b.read, p[:n]...)
+	b.at = len(b.read)
+	return n, err
+}
+
+func (b *keptBody) rewind() { b.at = 0 }
 
 // safe reports whether a request of the route changes nothing: what any server
 // may answer cannot, because only the leader writes.

@@ -39,14 +39,9 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
 	if row.options&longBody != 0 {
 		req = patient(req)
 	}
-	req, done, err := a.pass(w, req, row)
+	r, answer, done, err := a.respond(w, req, row)
 	if done && err == nil {
 		return
-	}
-	var r *request
-	var answer any
-	if !done {
-		r, answer, err = a.answer(w, req, row)
 	}
 	if err != nil {
 		a.markNotApplied(w.Header(), row, req, err)

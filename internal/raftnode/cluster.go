@@ -101,6 +101,8 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 		return errNoPeer
 	}
 	n.transferred.Store(term)
+	n.transferring.Add(1)
+	defer n.transferring.Add(-1)
 	return wait(ctx, func() raft.Future {
 		if id == "" {
 			return n.raft.LeadershipTransfer()
@@ -110,10 +112,11 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 }
 
 // Route says where a write has to go: self if this server leads, else addr,
-// the leader's, empty if nobody is known to lead.
+// the leader's, empty if nobody is known to lead. A leader that is handing on does not
+// count: it accepts no write.
 func (n *Node) Route() (addr string, self bool) {
 	if n.IsLeader() {
-		return "", true
+		return "", n.transferring.Load() == 0
 	}
 	addr, id := n.Leader()
 	if id == n.cfg.ID { // elected, but not ready

@@ -33,6 +33,8 @@ type Node struct {
 	term        atomic.Uint64 // in which it leads and has applied what was committed before; 0 is none
 	transferred atomic.Uint64 // the term in which it asked another to lead
 
+	transferring atomic.Int32 // how many ask right now
+
 	queue    chan *proposal
 	notify   chan bool // raft's word on who leads
 	leaderCh chan bool
