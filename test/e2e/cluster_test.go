@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -97,18 +99,7 @@ func (c *cluster) startAWS() {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = c.aws.Close() })
-	var l net.Listener
-	err = c.network.on(0, func() error {
-		l, err = net.Listen("tcp", net.JoinHostPort(c.network.addr(0), "0"))
-		return err
-	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	server := &http.Server{Handler: c.aws}
-	go func() { _ = server.Serve(l) }()
-	c.t.Cleanup(func() { _ = server.Close() })
-	url := "http://" + l.Addr().String()
+	url := (&host{cluster: c}).serve(c.network.addr(0), c.aws)
 	c.env = []string{"AWS_ENDPOINT_URL_STS=" + url, "AWS_ENDPOINT_URL_IAM=" + url}
 }
 
@@ -154,7 +145,7 @@ func (c *cluster) serverAddrs() string {
 
 // writeServer writes a server's configuration and a certificate of a datacenter.
 func (c *cluster) writeServer(h *host, certDatacenter string, expect int) {
-	pair, err := c.authority.Server(ca.ServerNames{Datacenter: certDatacenter, Domain: "consul"}, time.Now(), time.Hour)
+	pair, err := c.authority.Server(ca.ServerNames{Datacenter: certDatacenter, Domain: "consul", IPs: []net.IP{net.ParseIP(h.addr())}}, time.Now(), time.Hour)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -168,6 +159,9 @@ client_addr = %q
 retry_join = %s
 retry_interval = "1s"
 encrypt = %q
+addresses {
+  https = %q
+}
 ports {
   https = 8501
   serf_wan = -1
@@ -194,14 +188,14 @@ acl {
     initial_management = %q
   }
 }
-`, expect, h.name, filepath.Join(h.dir, "data"), h.addr(), c.network.local(h.number), c.serverAddrs(), c.key,
+`, expect, h.name, filepath.Join(h.dir, "data"), h.addr(), c.network.local(h.number), c.serverAddrs(), c.key, h.addr(),
 		h.file("ca.pem", string(c.authority.Cert)), h.file("cert.pem", string(pair.Cert)), h.file("key.pem", pair.Key.Reveal()),
 		c.management))
 }
 
-// writeAgent writes the documents' agent-defaults.hcl, complete but for the
-// partition, with the CA and the gossip key as the only input, and a token.
-func (c *cluster) writeAgent(h *host, token string) {
+// writeAgent writes the documents' agent-defaults.hcl, with the CA and the gossip
+// key as the only input, and a token. The documents end it with a partition, which may be "".
+func (c *cluster) writeAgent(h *host, token, partition string) {
 	h.file("agent.hcl", fmt.Sprintf(`
 addresses = {
   dns = "127.0.0.1"
@@ -240,7 +234,45 @@ acl {
     agent = %[6]q
   }
 }
-`, c.network.local(h.number), h.addr(), c.serverAddrs(), c.key, h.file("ca.pem", string(c.authority.Cert)), token))
+partition = %[7]q
+`, c.network.local(h.number), h.addr(), c.serverAddrs(), c.key, h.file("ca.pem", string(c.authority.Cert)), token, partition))
+}
+
+// command runs consul on the host, and returns what it prints and its exit code.
+func (h *host) command(env []string, args ...string) (out string, code int) {
+	h.cluster.t.Helper()
+	run := exec.Command(filepath.Join(binaries, "consul"), args...)
+	run.Dir = h.dir
+	run.Env = append(append(os.Environ(), "CONSUL_HTTP_ADDR="+h.http), env...)
+	err := h.cluster.network.on(h.number, func() error {
+		raw, err := run.CombinedOutput()
+		out = string(raw)
+		return err
+	})
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		h.cluster.t.Fatal(err)
+	}
+	return out, run.ProcessState.ExitCode()
+}
+
+// serve lets handler answer at an address of the host, and returns its URL.
+func (h *host) serve(addr string, handler http.Handler) string {
+	l, err := h.listen(addr)
+	if err != nil {
+		h.cluster.t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler}
+	go func() { _ = server.Serve(l) }()
+	h.cluster.t.Cleanup(func() { _ = server.Close() })
+	return "http://" + l.Addr().String()
+}
+
+func (h *host) listen(addr string) (l net.Listener, err error) {
+	err = h.cluster.network.on(h.number, func() error {
+		l, err = net.Listen("tcp", net.JoinHostPort(addr, "0"))
+		return err
+	})
+	return l, err
 }
 
 // start starts the agents on hosts and returns once all are running.
@@ -412,7 +444,7 @@ func (c *cluster) leader(among []*host) (*host, error) {
 func (c *cluster) startAgents() {
 	c.t.Helper()
 	for _, h := range c.agents {
-		c.writeAgent(h, c.agentToken(h))
+		c.writeAgent(h, c.agentToken(h), "")
 	}
 	c.start(c.agents...)
 	for _, h := range c.agents {

@@ -106,7 +106,7 @@ func otherGossipKey(t *testing.T, c *cluster, h *host) {
 	right := c.key
 	token := c.agentToken(h)
 	c.key = newGossipKey()
-	c.writeAgent(h, token)
+	c.writeAgent(h, token, "")
 	c.key = right
 	if _, err := h.launch(); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func otherGossipKey(t *testing.T, c *cluster, h *host) {
 		t.Error("a key that did not work is kept")
 	}
 	h.kill()
-	c.writeAgent(h, token)
+	c.writeAgent(h, token, "")
 	if err := h.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -197,14 +197,14 @@ func revokedAgent(t *testing.T, c *cluster, h *host) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.writeAgent(h, token)
+	c.writeAgent(h, token, "")
 	if _, err := h.launch(); err != nil {
 		t.Fatal(err)
 	}
 	h.saysWhy(t, "ACL not found")
 	c.outsider(t, h)
 	h.kill()
-	c.writeAgent(h, c.agentToken(h))
+	c.writeAgent(h, c.agentToken(h), "")
 	if err := h.start(); err != nil {
 		t.Fatal(err)
 	}
