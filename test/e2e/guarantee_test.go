@@ -35,6 +35,7 @@ func TestTokenGuarantee(t *testing.T) {
 	load := load{logins: 2000, workers: 24, measured: 1, calm: time.Second}
 	if os.Getenv("LICTOR_LONG") != "" {
 		load.logins, load.workers, load.measured, load.calm = 100_000, 64, 4, 5*time.Second
+		load.limit = revocationLimit
 	}
 	if testing.Short() {
 		load.logins = 300
@@ -53,6 +54,7 @@ type load struct {
 	workers  int
 	measured int64         // of so many logouts one is measured
 	calm     time.Duration // between faults
+	limit    time.Duration // of the 99th percentile of logout to refusal; 0 only prints it
 }
 
 // place is a host as the test's workers know it.
@@ -358,7 +360,8 @@ func (r *guaranteeRun) verify() {
 	})
 }
 
-// report prints the figures, and fails where revocation was slow.
+// report prints the figures, and in a long run fails where revocation was slow: a
+// short one consists of little but faults.
 func (r *guaranteeRun) report(elapsed time.Duration) {
 	r.t.Logf("%s; %d logins in %v, %d pauses of followers, %d kills of the leader, %d partitions",
 		r.cluster.network.name(), r.logins.Load(), elapsed.Round(time.Second), r.pauses, r.kills, r.cuts)
@@ -377,8 +380,8 @@ func (r *guaranteeRun) report(elapsed time.Duration) {
 			map[bool]string{false: "servers", true: "client agents"}[agents], len(times), at(0.5), at(0.99), at(1))
 		slowest := times[len(times)-1]
 		r.t.Logf("the slowest was %s during: %s", slowest.place, slowest.during)
-		if at(0.99) >= revocationLimit {
-			r.t.Errorf("the 99th percentile of logout to refusal is %v, want less than %v", at(0.99), revocationLimit)
+		if r.load.limit > 0 && at(0.99) >= r.load.limit {
+			r.t.Errorf("the 99th percentile of logout to refusal is %v, want less than %v", at(0.99), r.load.limit)
 		}
 	}
 	r.t.Logf("not measured, because the host was down or cut off: %d", r.unmeasured.Load())
