@@ -216,6 +216,7 @@ func (c *client) close() error {
 		c.bare.Close()
 	}
 	c.peers.Close()
+	logging.Named(c.log, "client").Info("consul client down")
 	return err
 }
 

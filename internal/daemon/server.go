@@ -143,6 +143,7 @@ func (s *server) ready() <-chan struct{} { return s.usable }
 // leaveCluster says good-bye; the next leader then takes this server out of those
 // that replicate.
 func (s *server) leaveCluster() error {
+	logging.Named(s.log, "server").Info("server starting leave")
 	s.handOn()
 	return s.gossip.Leave()
 }
@@ -173,5 +174,6 @@ func (s *server) close() error {
 		err = errors.Join(err, s.port.Close())
 	}
 	s.peers.Close()
+	logging.Named(s.log, "server").Info("consul server down")
 	return err
 }
