@@ -40,7 +40,7 @@ func TestDeletionIsRefusedWhereItMakesNoSense(t *testing.T) {
 	}
 }
 
-func TestAPurgeLeavesNothingOfAPartition(t *testing.T) {
+func TestCVE_2026_42186_APurgeLeavesNothingOfAPartition(t *testing.T) {
 	m := setUp(t)
 	if err := m.apply(t, PartitionDelete{Name: "east", Now: sampleTime})[0]; err != nil {
 		t.Fatal(err)
