@@ -413,6 +413,24 @@ func TestNoTokenOfTheDefaultNamespaceReachesAnother(t *testing.T) {
 	}
 }
 
+// All namespaces at once can be listed; nothing else works in more than one, and
+// what belongs to none does not look at them.
+func TestTheNamespaceThatARequestNames(t *testing.T) {
+	for row, e := range expected(t) {
+		if row.served == Local || len(e.answers) > 1 && row.namespaced() {
+			continue
+		}
+		c := newCrowd(t, rulesFor(*row, e))
+		want := c.want(*row, e, right, "")
+		if row.namespaced() && row.options&anyNamespace == 0 {
+			want = `400 Invalid namespace "*": wildcard is not allowed$`
+		}
+		if got := c.ask(c.http, *row, e, right, "ns=*"); !answered(got, want) {
+			t.Errorf("%s %s?ns=*:\ngot  %s\nwant %s", row.method, row.path, got, want)
+		}
+	}
+}
+
 // Whoever may do everything in one namespace finds nothing there by the ID that a
 // thing has in another, and changes nothing.
 func TestAnIDOfAnotherNamespaceIsUnknown(t *testing.T) {

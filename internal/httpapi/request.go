@@ -155,6 +155,9 @@ func (r *request) setScope(a *API, row *route) error {
 		Namespace: first(r.inQuery.Namespace, r.Header.Get("X-Consul-Namespace")),
 		Partition: first(r.inQuery.Partition, r.Header.Get("X-Consul-Partition")),
 	}
+	if !row.namespaced() {
+		r.inQuery.Namespace, r.named.Namespace = "", ""
+	}
 	if row.served == Local && (row.options&anyPartition == 0 || !a.Server) {
 		return a.setLocalScope(r)
 	}

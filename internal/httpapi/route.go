@@ -88,6 +88,13 @@ func (r *route) needsACLs() bool {
 		strings.HasPrefix(r.path, "/v1/internal/acl/")
 }
 
+// namespaced reports whether it matters to the route which namespace a request
+// names: agents, nodes and what operators do belong to a partition or to the datacenter.
+func (r *route) namespaced() bool {
+	resource, _, _ := strings.Cut(r.permission, ":")
+	return !slices.Contains([]string{"agent", "keyring", "node", "operator"}, resource)
+}
+
 // byPath groups rows by path, in table order.
 func byPath(rows []route) map[string][]*route {
 	grouped := map[string][]*route{}
