@@ -34,7 +34,7 @@ const (
 
 	// quiet is how long servers that did not answer are not asked about
 	// somebody whom the agent can decide about itself.
-	quiet = time.Second
+	quiet = 250 * time.Millisecond
 	// patience is how long async-cache waits for news that it knows of.
 	patience = 250 * time.Millisecond
 	// attempts bounds how often an answer is asked for again because
