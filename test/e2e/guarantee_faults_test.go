@@ -7,11 +7,15 @@ import (
 	"time"
 )
 
+// settleTime is what client agents have, once a new leader is there, to find
+// servers that answer.
+const settleTime = time.Second
+
 // fault does the next of the faults and undoes it again, and leaves the workers alone for a while.
 func (r *guaranteeRun) fault(round int) {
 	var err error
 	r.say("nothing")
-	r.hold(r.load.calm)
+	r.rest(r.load.calm)
 	switch round % 3 {
 	case 0:
 		err = r.pauseFollowers()
@@ -34,6 +38,19 @@ func (r *guaranteeRun) hold(d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-r.ctx.Done():
+	}
+}
+
+// rest lets the workers go on for a number of logins; it ends with them.
+func (r *guaranteeRun) rest(logins int64) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for until := r.logins.Load() + logins; r.logins.Load() < until; {
+		select {
+		case <-tick.C:
+		case <-r.ctx.Done():
+			return
+		}
 	}
 }
 
@@ -87,12 +104,14 @@ func (r *guaranteeRun) killLeader() error {
 	leader.faults.Add(1)
 	defer leader.faults.Add(1)
 	r.say("kill of " + leader.name)
+	r.changes.Add(1)
 	leader.kill()
 	r.kills++
 	if _, _, err := r.leading(leader); err != nil {
 		return fmt.Errorf("after the leader was killed: %w", err)
 	}
-	r.hold(500 * time.Millisecond)
+	r.hold(settleTime)
+	r.changes.Add(1)
 	r.say("restart of " + leader.name)
 	if err := leader.start(); err != nil {
 		return err
@@ -113,6 +132,7 @@ func (r *guaranteeRun) partition() error {
 	away.faults.Add(1)
 	defer away.faults.Add(1)
 	r.say("cut of " + away.name)
+	r.changes.Add(1)
 	if err := away.cut(); err != nil {
 		return err
 	}
@@ -121,7 +141,9 @@ func (r *guaranteeRun) partition() error {
 	if err == nil && !slices.Contains(r.servers, next) {
 		err = fmt.Errorf("no server leads while %s is cut off", away.name)
 	}
-	r.hold(2 * time.Second)
+	r.hold(settleTime)
+	r.changes.Add(1)
+	r.hold(time.Second)
 	r.say("heal of " + away.name)
 	if err := away.heal(); err != nil {
 		return err

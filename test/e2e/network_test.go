@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 )
 
@@ -22,6 +23,8 @@ type network interface {
 	heal(host int) (bool, error)
 }
 
+var networks atomic.Int32 // made so far
+
 // newNetwork returns network namespaces, where the machine lets the test make
 // them, else loopback addresses.
 func newNetwork(t *testing.T, hosts int) network {
@@ -30,7 +33,7 @@ func newNetwork(t *testing.T, hosts int) network {
 		t.Cleanup(n.close)
 		return n
 	}
-	return loopback(64 + os.Getpid()%128)
+	return loopback(64 + (os.Getpid()*8+int(networks.Add(1)))%128)
 }
 
 // loopback is a network of addresses 127.0.n.m on one host.
