@@ -59,7 +59,7 @@ type lincheck struct {
 	cluster   *cluster.Cluster
 	history   *history
 	registers []register
-	probe     register // written by nobody but probeBehind
+	probe     register // written by nobody but leaveBehind
 
 	mu             sync.Mutex
 	created        []string // names that were acknowledged
@@ -167,6 +167,7 @@ func (r *lincheck) faults() []fault {
 		{"kill the leader", func() error { return r.kill(r.leader()) }},
 		{"pause the leader", r.pauseLeader},
 		{"cut off the leader", func() error { return r.cutLeader(r.cluster.Net.Isolate) }},
+		{"cut off the leader and pause it", r.pauseCutLeader},
 		{"kill a follower", func() error { return r.kill(r.follower()) }},
 		{"nobody hears the leader", func() error { return r.cutLeader(r.mute) }},
 		{"pause a follower", r.pauseFollower},
@@ -252,27 +253,29 @@ func (r *lincheck) kill(servers ...*cluster.Agent) error {
 // acknowledged a write. Reads that the old one received meanwhile are the first that it sees when
 // it wakes up, with a lease that nobody has told it is over.
 func (r *lincheck) pauseLeader() error {
-	old, before := r.leader(), r.cluster.Elections()
-	if err := old.Pause(); err != nil {
+	return r.leaveBehind((*cluster.Agent).Pause, (*cluster.Agent).Resume)
+}
+
+// pauseCutLeader lets the old leader wake up without anybody to tell it.
+func (r *lincheck) pauseCutLeader() error {
+	return r.leaveBehind(func(a *cluster.Agent) error {
+		r.cluster.Net.Isolate(a)
+		return a.Pause()
+	}, func(a *cluster.Agent) error {
+		err := a.Resume()
+		<-time.After(outageTime / 10)
+		r.cluster.Net.Heal()
 		return err
-	}
-	next, err := r.cluster.AwaitLeader(before, old)
-	if err != nil {
-		return err
-	}
-	return r.probeBehind(old, next, old.Resume)
+	})
 }
 
 // cutLeader cuts the leader off until another has taken over and has
 // acknowledged a write.
 func (r *lincheck) cutLeader(cut func(*cluster.Agent)) error {
-	old, before := r.leader(), r.cluster.Elections()
-	cut(old)
-	next, err := r.cluster.AwaitLeader(before, old)
-	if err != nil {
-		return err
-	}
-	return r.probeBehind(old, next, func() error {
+	return r.leaveBehind(func(a *cluster.Agent) error {
+		cut(a)
+		return nil
+	}, func(*cluster.Agent) error {
 		r.cluster.Net.Heal()
 		return nil
 	})
@@ -303,20 +306,35 @@ func (r *lincheck) cutFollower() error {
 	return nil
 }
 
-// probeBehind writes through the server that leads, then reads from one that was left
-// behind and cannot know, and ends the fault. Whatever is answered has to be what was written.
-func (r *lincheck) probeBehind(behind, leader *cluster.Agent, end func() error) error {
-	writer := newCaller(leader.HTTP, answerTime)
+// leaveBehind does something to the leader until another has taken over and has
+// acknowledged a write. Then the old one gets reads over connections that it has, and the fault
+// ends. Whatever it answers has to be what was written.
+func (r *lincheck) leaveBehind(begin, end func(*cluster.Agent) error) error {
+	old, before := r.leader(), r.cluster.Elections()
+	reads := make([]*caller, probes)
+	for i := range reads {
+		reads[i] = newCaller(old.HTTP, answerTime)
+		defer reads[i].close()
+		if _, err := r.read(reads[i], callers+1+i, r.probe, byDefault); err != nil {
+			return err
+		}
+	}
+	if err := begin(old); err != nil {
+		return err
+	}
+	next, err := r.cluster.AwaitLeader(before, old)
+	if err != nil {
+		return err
+	}
+	writer := newCaller(next.HTTP, answerTime)
 	defer writer.close()
 	value := "probe-" + strconv.FormatInt(r.history.now(), 10)
 	if err := r.write(writer, callers, r.probe, value); err != nil {
-		return fmt.Errorf("the new leader %s does not write: %w", leader.Name, err)
+		return fmt.Errorf("the new leader %s does not write: %w", next.Name, err)
 	}
 	var reading sync.WaitGroup
-	for i := range probes {
+	for i, c := range reads {
 		reading.Go(func() {
-			c := newCaller(behind.HTTP, answerTime)
-			defer c.close()
 			got, err := r.read(c, callers+1+i, r.probe, byDefault)
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -324,14 +342,14 @@ func (r *lincheck) probeBehind(behind, leader *cluster.Agent, end func() error) 
 			switch {
 			case err != nil:
 			case got != value:
-				r.t.Errorf("%s, left behind, answered %s after %s was acknowledged", behind.Name, got, value)
+				r.t.Errorf("%s, left behind, answered %s after %s was acknowledged", old.Name, got, value)
 			default:
 				r.probesAnswered++
 			}
 		})
 	}
 	<-time.After(outageTime / 10) // so that they are there before the fault ends
-	err := end()
+	err = end(old)
 	reading.Wait()
 	return err
 }
