@@ -46,7 +46,7 @@ func TestSlowStrangers(t *testing.T) {
 			t.Run(name+", "+form, func(t *testing.T) {
 				t.Parallel()
 				most := defaultLimits
-				most.handshake = 30 * time.Millisecond
+				most.handshake = 500 * time.Millisecond
 				p := open(t, cfg, most, whoami)
 				for range 20 {
 					if _, err := tcp(t, p.addr()).Write(start); err != nil {
