@@ -79,7 +79,7 @@ func TestDefaultsOfAClientAgent(t *testing.T) {
 	for _, l := range []*daemon.TLSListener{&want.TLS.InternalRPC, &want.TLS.HTTPS, &want.TLS.GRPC} {
 		l.MinVersion = "TLSv1_2"
 	}
-	want.Limits = daemon.Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second}
+	want.Limits = daemon.Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, RPCHandshakeTimeout: 5 * time.Second}
 	want.Log.Level, want.Log.RotateDuration, want.Log.SyslogFacility = "INFO", 24*time.Hour, "LOCAL0"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

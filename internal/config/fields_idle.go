@@ -36,8 +36,8 @@ func idleFields() []field {
 		withoutEffect(idle, "dns_config.", table, "service_ttl"),
 
 		withoutEffect(idle, "http_config.", boolean, "use_cache"),
-		withoutEffect(idle, "limits.", duration, "rpc_handshake_timeout rpc_client_timeout"),
-		withoutEffect(idle, "limits.", integer, "rpc_max_conns_per_client rpc_max_burst kv_max_value_size txn_max_req_len"),
+		withoutEffect(idle, "limits.", duration, "rpc_client_timeout"),
+		withoutEffect(idle, "limits.", integer, "rpc_max_burst kv_max_value_size txn_max_req_len"),
 		withoutEffect(inert, "limits.", number, "rpc_rate request_limits.read_rate request_limits.write_rate"),
 		withoutEffect(inert, "limits.", text, "request_limits.mode"),
 

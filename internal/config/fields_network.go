@@ -80,6 +80,10 @@ var httpFields = []field{
 		note: "Limit of a request's headers in bytes; 0 means 1 MiB."},
 	{key: "limits.http_max_conns_per_client", kind: integer, def: "200", into: func(c *conf) any { return &c.Limits.HTTPMaxConnsPerClient },
 		note: "Open connections to the API from one IP address."},
+	{key: "limits.rpc_handshake_timeout", kind: duration, def: "5s", into: func(c *conf) any { return &c.Limits.RPCHandshakeTimeout },
+		note: "Time for a TLS handshake with the server port."},
+	{key: "limits.rpc_max_conns_per_client", kind: integer, defNote: "1000, and 100 without a certificate",
+		into: func(c *conf) any { return &c.Limits.RPCMaxConnsPerClient }, note: "Open connections to the server port from one IP address."},
 	{key: "limits.https_handshake_timeout", kind: duration, def: "5s", into: func(c *conf) any { return &c.Limits.HTTPSHandshakeTimeout },
 		note: "Time for a TLS handshake with the HTTPS listener."},
 }

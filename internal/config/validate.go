@@ -208,6 +208,8 @@ func checkHTTP(c *daemon.Config) error {
 	switch {
 	case c.HTTP.MaxHeaderBytes < 0:
 		return fmt.Errorf("http_config.max_header_bytes cannot be negative: %d", c.HTTP.MaxHeaderBytes)
+	case c.Limits.RPCMaxConnsPerClient < 0, c.Limits.RPCHandshakeTimeout < 0:
+		return errors.New("limits.rpc_max_conns_per_client and limits.rpc_handshake_timeout cannot be negative")
 	case c.DefaultQueryTime <= 0, c.MaxQueryTime <= 0:
 		return errors.New("default_query_time and max_query_time must be greater than 0s")
 	}

@@ -152,8 +152,10 @@ type HTTP struct {
 	MaxHeaderBytes     int
 }
 
-// Limits is the limits stanza, as far as the HTTP listeners use it.
+// Limits is the limits stanza, as far as listeners use it.
 type Limits struct {
+	RPCHandshakeTimeout   time.Duration // of the server port; 0 is its default, as for the next
+	RPCMaxConnsPerClient  int
 	HTTPMaxConnsPerClient int
 	HTTPSHandshakeTimeout time.Duration
 }

@@ -66,7 +66,8 @@ func (s *server) open() error {
 	cfg := s.cfg
 	s.peers.ServersOnly = true
 	var err error
-	s.port, err = peer.Listen(net.JoinHostPort(cfg.BindAddr, strconv.Itoa(cfg.Ports.Server)), s.tls, s.log)
+	limits := peer.Limits{Handshake: cfg.Limits.RPCHandshakeTimeout, ConnsPerAddr: cfg.Limits.RPCMaxConnsPerClient}
+	s.port, err = peer.ListenWithin(net.JoinHostPort(cfg.BindAddr, strconv.Itoa(cfg.Ports.Server)), s.tls, s.log, limits)
 	if err != nil {
 		return fmt.Errorf("server port: %w", err)
 	}

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -53,9 +54,25 @@ type Listener struct {
 	tasks sync.WaitGroup
 }
 
+// Limits are those that operators choose. Zero is the default of each.
+type Limits struct {
+	Handshake    time.Duration // from a connection to the first request on it; 5 s
+	ConnsPerAddr int           // open connections of one IP address; 1000, and 100 without a certificate
+}
+
 // Listen opens the port. With t switched on it must hold a certificate.
 func Listen(addr string, t *TLS, log *slog.Logger) (*Listener, error) {
-	return listen(addr, t, log, defaultLimits)
+	return ListenWithin(addr, t, log, Limits{})
+}
+
+// ListenWithin is Listen with an operator's limits.
+func ListenWithin(addr string, t *TLS, log *slog.Logger, chosen Limits) (*Listener, error) {
+	most := defaultLimits
+	most.handshake = cmp.Or(chosen.Handshake, most.handshake)
+	if n := chosen.ConnsPerAddr; n > 0 {
+		most.verifiedPer, most.anonymousPer = n, min(n, most.anonymousPer)
+	}
+	return listen(addr, t, log, most)
 }
 
 func listen(addr string, t *TLS, log *slog.Logger, most limits) (*Listener, error) {
