@@ -20,7 +20,7 @@ const beginAgain = time.Second
 
 // lookTime is how long a server that may begin a cluster by itself looks for one
 // that there is.
-const lookTime = 5 * time.Second
+const lookTime = 15 * time.Second
 
 // watchMembers says in the log who comes and goes, and wakes whoever acts on it.
 func (s *server) watchMembers(ctx context.Context) error {
@@ -97,12 +97,15 @@ func (s *server) beginAlone(ctx context.Context) error {
 		return nil
 	}
 	looking, cancel := context.WithTimeout(ctx, lookTime)
-	defer cancel()
-	if err := s.gossip.RetryJoin(looking, s.cfg.RetryJoin, beginAgain/10, 1); err != nil {
-		s.log.Info("nobody is there to be joined", logging.Err, err)
+	err := s.gossip.RetryJoin(looking, s.cfg.RetryJoin, beginAgain/10, 1)
+	cancel()
+	if err != nil {
+		s.log.Info("nobody is there to be joined")
 	}
 	members := s.servers()
-	others := s.asker.Ask(looking, members)
+	asking, cancel := context.WithTimeout(ctx, beginAgain)
+	others := s.asker.Ask(asking, members)
+	cancel()
 	if ctx.Err() != nil {
 		return nil
 	}
