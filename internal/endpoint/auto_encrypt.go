@@ -46,8 +46,19 @@ var errNoAutoEncrypt = errs.New(errs.Denied, "auto_encrypt.allow_tls is not enab
 
 // Sign signs a certificate with the names of the request, never those of its
 // CSR. It needs node:write on the node. It returns errs.Unavailable before the
-// mesh CA has a root.
-func (e *AutoEncrypts) Sign(_ context.Context, who acl.Caller, req SignRequest) (*SignAnswer, error) {
+// mesh CA has a root, and where this server cannot catch up with the leader: a certificate
+// outlives the token, so that it is not signed for one whose end this server has not heard of.
+func (e *AutoEncrypts) Sign(ctx context.Context, who acl.Caller, req SignRequest) (*SignAnswer, error) {
+	if e.Fresh != nil {
+		if err := e.Fresh(ctx, Read{}); err != nil {
+			return nil, err
+		}
+	}
+	tx := e.Store.Read()
+	who, err := e.Resolver.again(tx, nil, who)
+	if err != nil {
+		return nil, err
+	}
 	if err := who.Require(req.Scope.PartitionRoot(), acl.NodeWrite, req.NodeName); err != nil {
 		return nil, err
 	}
@@ -57,7 +68,6 @@ func (e *AutoEncrypts) Sign(_ context.Context, who acl.Caller, req SignRequest) 
 	if req.Datacenter != e.Datacenter {
 		return nil, errs.Errorf(errs.Invalid, "this server is in datacenter %q, not in %q", e.Datacenter, req.Datacenter)
 	}
-	tx := e.Store.Read()
 	if err := tx.CheckScope(req.Scope.PartitionRoot()); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -204,4 +205,21 @@ func TestRootsWithoutAMesh(t *testing.T) {
 	w := newWorld(t)
 	_, _, err := (&CARoots{Backend: w.Backend, Off: true}).List(ctx, acl.Caller{}, Read{})
 	wantError(t, err, errs.Invalid, "Connect must be enabled in order to use this endpoint")
+}
+
+func TestNoCertificateForATokenThatEndedElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.meshRoot()
+	who := w.caller(tenancy.Default, `node "n1" { policy = "write" }`)
+	w.Fresh = func(context.Context, Read) error {
+		w.propose(fsm.TokenDelete{Scope: tenancy.Default, AccessorID: who.AccessorID})
+		return nil
+	}
+	if _, err := w.autoEncrypts().Sign(ctx, who, w.signRequest("n1")); !errors.Is(err, acl.ErrNotFound) {
+		t.Errorf("a token whose end this server had not heard of got a certificate: %v", err)
+	}
+	w.Fresh = func(context.Context, Read) error { return errs.New(errs.Unavailable, "No cluster leader") }
+	if _, err := w.autoEncrypts().Sign(ctx, w.root, w.signRequest("n1")); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("a server that knows no leader signed: %v", err)
+	}
 }
