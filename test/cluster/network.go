@@ -193,7 +193,8 @@ func (n *Network) connect(near *net.TCPConn, to *host, port int) {
 	if !n.open(from, to.name) {
 		return
 	}
-	raw, err := net.DialTimeout("tcp", net.JoinHostPort(to.bind.String(), strconv.Itoa(port)), dialTime)
+	dialer := net.Dialer{Timeout: dialTime, LocalAddr: &net.TCPAddr{IP: to.advertise.AsSlice()}} // no port of 127.0.0.1 is taken from anybody
+	raw, err := dialer.Dial("tcp", net.JoinHostPort(to.bind.String(), strconv.Itoa(port)))
 	if err != nil {
 		_ = near.SetLinger(0) // refused, not ended
 		return

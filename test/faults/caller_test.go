@@ -30,11 +30,16 @@ type caller struct {
 }
 
 // newCaller returns one that waits for an answer for some time. Unlike net/http it never
-// sends a request twice by itself: each is one operation.
+// sends a request twice by itself: each is one operation. It dials from the agent's own address, so
+// that the ports of 127.0.0.1 are left to others.
 func newCaller(addr string, patience time.Duration) *caller {
+	dialer := &net.Dialer{Timeout: patience}
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(host)}
+	}
 	return &caller{addr: addr, client: &http.Client{
 		Timeout:   patience,
-		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: (&net.Dialer{Timeout: patience}).DialContext},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: dialer.DialContext},
 	}}
 }
 
