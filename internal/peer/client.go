@@ -43,6 +43,7 @@ type Client struct {
 
 	tls            *TLS
 	ping, pingWait time.Duration
+	anonymous      chan struct{} // holds one for each request under way without a certificate
 
 	mu     sync.Mutex // guards the pools and what is in them
 	pools  map[string]*pool
@@ -54,7 +55,10 @@ type Client struct {
 // NewClient returns a client that uses t as it is whenever it connects. Requests after
 // a change of t go over new connections; old ones end when they are idle.
 func NewClient(t *TLS) *Client {
-	return &Client{tls: t, ping: clientPing, pingWait: clientPingWait, pools: map[string]*pool{}}
+	return &Client{
+		tls: t, ping: clientPing, pingWait: clientPingWait, pools: map[string]*pool{},
+		anonymous: make(chan struct{}, anonymousStream/2),
+	}
 }
 
 // Close breaks every connection and waits for what the client runs. Do fails afterwards.
@@ -72,6 +76,17 @@ func (c *Client) Close() {
 // are not used. As with http.RoundTripper, an answer of any status is no error, its body
 // is to be closed, and req is not to be used until then. It does not follow redirects.
 func (c *Client) Do(ctx context.Context, addr string, req *http.Request) (*http.Response, error) {
+	if m := c.tls.load(); m.enabled() && m.cert == nil && m.meshCert == nil {
+		// A server takes few requests at a time from strangers, and says so
+		// only once the connection is made.
+		select {
+		case c.anonymous <- struct{}{}:
+			defer func() { <-c.anonymous }()
+		case <-ctx.Done():
+			closeBody(req)
+			return nil, notSent(addr, ctx.Err())
+		}
+	}
 	for attempt := 1; ; attempt++ {
 		conn, err := c.conn(ctx, addr)
 		if err != nil {
