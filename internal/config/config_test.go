@@ -72,7 +72,7 @@ func TestDefaultsOfAClientAgent(t *testing.T) {
 		Ports:         daemon.Ports{DNS: 8600, HTTP: 8500, HTTPS: -1, GRPC: -1, GRPCTLS: -1, SerfLAN: 8301, SerfWAN: 8302, Server: 8300},
 		RetryInterval: 30 * time.Second, ReconnectTimeout: 72 * time.Hour, LeaveOnTerminate: true, CentralSvcConfig: true, ConnectEnabled: true,
 		DefaultQueryTime: 300 * time.Second, MaxQueryTime: 600 * time.Second, EncryptVerifyIn: true, EncryptVerifyOut: true,
-		SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10000, RaftMultiplier: 1, Autopilot: autopilot.Default(),
+		SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10000, RPCHold: 7 * time.Second, RaftMultiplier: 1, Autopilot: autopilot.Default(),
 	}
 	want.ACL.DefaultPolicy, want.ACL.DownPolicy = "allow", "extend-cache"
 	want.ACL.TokenTTL, want.ACL.PolicyTTL, want.ACL.RoleTTL = 30*time.Second, 30*time.Second, 30*time.Second

@@ -41,7 +41,7 @@ func idleFields() []field {
 		withoutEffect(inert, "limits.", number, "rpc_rate request_limits.read_rate request_limits.write_rate"),
 		withoutEffect(inert, "limits.", text, "request_limits.mode"),
 
-		withoutEffect(idle, "performance.", duration, "leave_drain_time rpc_hold_timeout grpc_keepalive_interval grpc_keepalive_timeout"),
+		withoutEffect(idle, "performance.", duration, "leave_drain_time grpc_keepalive_interval grpc_keepalive_timeout"),
 		withoutEffect(inert, "unix_sockets.", text, "user group mode"),
 
 		withoutEffect(idle, "ui_config.", text, `dir:ui-dir content_path:ui-content-path metrics_provider

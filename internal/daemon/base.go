@@ -100,7 +100,7 @@ func (b *base) agent(role stats) httpapi.Agent {
 func (b *base) httpConfig() httpapi.Config {
 	return httpapi.Config{
 		BlockEndpoints: b.cfg.HTTP.BlockEndpoints, ResponseHeaders: b.cfg.HTTP.ResponseHeaders,
-		AllowWriteHTTPFrom: prefixes(b.cfg.HTTP.AllowWriteHTTPFrom),
+		AllowWriteHTTPFrom: prefixes(b.cfg.HTTP.AllowWriteHTTPFrom), LeaderHold: b.cfg.RPCHold,
 	}
 }
 

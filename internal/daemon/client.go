@@ -56,6 +56,7 @@ func (c *client) start(ctx context.Context) error {
 		NodeName:           c.cfg.NodeName,
 		Partition:          c.cfg.Partition,
 		Log:                c.log,
+		Hold:               c.cfg.RPCHold,
 		Recovery:           func() logging.Secret { return c.tokens.Get(httpapi.TokenRecovery) },
 		TokenTTL:           c.cfg.ACL.TokenTTL,
 		PolicyTTL:          c.cfg.ACL.PolicyTTL,
@@ -78,7 +79,7 @@ func (c *client) start(ctx context.Context) error {
 		Agent:      c.agent(c.stats),
 		Gossip:     c.gossip,
 		Config:     c.httpConfig(),
-		Forward:    &forward.Forwarder{Client: c.peers, Servers: c.serverAddrs},
+		Forward:    &forward.Forwarder{Client: c.peers, Servers: c.serverAddrs, Hold: c.cfg.RPCHold},
 	}
 	return c.openListeners(api.Handler())
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/autopilot"
+	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 )
 
@@ -56,8 +57,15 @@ type Config struct {
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
 	TrailingLogs      uint64
+	RPCHold           time.Duration    // for a leader or a server; 0 is 7 seconds
 	RaftMultiplier    int              // of raft's time-outs; 0 is 1
 	Autopilot         autopilot.Config // what counts before an operator has chosen; zero is the defaults
+
+	Services           []local.ServiceDefinition // of the configuration's files
+	Checks             []local.CheckDefinition
+	EnableScripts      bool          // checks that are registered over the API may run programs
+	EnableLocalScripts bool          // those of the configuration's files may
+	CheckUpdates       time.Duration // check_update_interval: how long news of a check's output alone may wait; 0 is at once
 
 	ACL         ACL
 	TLS         TLS

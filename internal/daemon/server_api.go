@@ -26,8 +26,8 @@ type serverAPI struct{ public, peer http.Handler }
 
 // assemble builds the operations and their edges, and the leader's tasks.
 func (s *server) assemble() {
-	s.forward = &forward.Forwarder{Client: s.peers, Leader: s.raft.Route}
-	s.consistency = &endpoint.Consistency{Raft: s.raft, Ask: s.forward.ReadIndex}
+	s.forward = &forward.Forwarder{Client: s.peers, Leader: s.raft.Route, Hold: s.cfg.RPCHold}
+	s.consistency = &endpoint.Consistency{Raft: s.raft, Ask: s.forward.ReadIndex, Hold: s.cfg.RPCHold}
 	s.changes = &endpoint.Changes{CatchUp: s.consistency.CatchUp}
 	s.store.Observe(s.changes.Note)
 	s.asker = &autopilot.Asker{Self: s.nodeID, Local: s.raft.LogStats, Remote: s.forward.LogStats, Log: logging.Named(s.log, "server")}
@@ -89,7 +89,7 @@ func (s *server) assemble() {
 		Namespaces:   &endpoint.Namespaces{Backend: backend},
 		Authorizes:   &endpoint.Authorizes{Backend: backend},
 		CARoots:      s.roots,
-		Snapshots:    &endpoint.Snapshots{Backend: backend, Node: s.raft},
+		Snapshots:    &endpoint.Snapshots{Backend: backend, Node: s.raft, TempDir: s.cfg.DataDir},
 		RaftServers:  &endpoint.RaftServers{Backend: backend, Peers: s.raft, Members: s.servers, Asker: s.asker},
 		Autopilots:   &endpoint.Autopilots{Backend: backend, Initial: s.cfg.Autopilot, Look: pilot.State},
 		Datacenter:   s.cfg.Datacenter,

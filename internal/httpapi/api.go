@@ -69,6 +69,7 @@ type Config struct {
 	BlockEndpoints     []string          // path prefixes that are refused
 	ResponseHeaders    map[string]string // added to every answer
 	AllowWriteHTTPFrom []netip.Prefix    // who may call methods other than GET; empty is everybody
+	LeaderHold         time.Duration     // for how long a request waits for a leader; 0 is 7 seconds
 }
 
 // Handler returns the handler of every route. It is safe for concurrent use.

@@ -37,7 +37,7 @@ func (a *API) respond(w http.ResponseWriter, req *http.Request, row *route) (r *
 	body := &keptBody{ReadCloser: req.Body}
 	req = req.WithContext(req.Context())
 	req.Body = body
-	for until := time.Now().Add(leaderHold); ; {
+	for until := time.Now().Add(orDefault(a.Config.LeaderHold, leaderHold)); ; {
 		r, answer, done, err = a.respondOnce(w, req, row)
 		if done || !errors.Is(err, raftnode.ErrNoLeader) || time.Now().After(until) || req.Context().Err() != nil {
 			return r, answer, done, err
