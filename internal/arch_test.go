@@ -22,11 +22,11 @@ var rows = [][]string{
 	{"state"},
 	{"fsm", "proxycfg"},
 	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds"},
-	{"endpoint", "leader"},
+	{"endpoint", "leader", "local"},
 	{"httpapi", "grpcapi", "dns", "forward"},
 	{"agent"},
 	{"daemon"},
-	{"config"},
+	{"config", "ecsconfig"},
 	{"cli", "ecs", "operator"},
 	{"dev"},
 }
