@@ -17,11 +17,11 @@ import (
 // imports only packages of rows above its own in this list, never of its own row.
 var rows = [][]string{
 	{"errs", "wire", "logging", "telemetry", "uuid", "version"},
-	{"tenancy"},
+	{"tenancy", "filter"},
 	{"acl", "authmethod", "catalog", "configentry", "ca", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
 	{"fsm", "proxycfg"},
-	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds"},
+	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds", "taskmeta"},
 	{"endpoint", "leader", "local"},
 	{"httpapi", "grpcapi", "dns", "forward"},
 	{"agent"},
