@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"acl", "authmethod", "catalog", "configentry", "ca", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
 	{"fsm", "proxycfg"},
-	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds", "taskmeta"},
+	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds", "taskmeta", "check"},
 	{"endpoint", "leader", "local"},
 	{"httpapi", "grpcapi", "dns", "forward"},
 	{"agent"},
