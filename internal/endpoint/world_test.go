@@ -25,24 +25,38 @@ type memoryRaft struct {
 	fsm    *fsm.FSM
 	index  uint64
 	before func(fsm.Command) // called without the lock
+	now    func() time.Time  // nil is time.Now
 }
 
 func (r *memoryRaft) Propose(ctx context.Context, cmd fsm.Command) (uint64, error) {
+	_, index, err := r.propose(ctx, cmd)
+	return index, err
+}
+
+func (r *memoryRaft) Ask(ctx context.Context, cmd fsm.Answering) (any, uint64, error) {
+	return r.propose(ctx, cmd)
+}
+
+func (r *memoryRaft) propose(ctx context.Context, cmd fsm.Command) (any, uint64, error) {
 	if r.before != nil {
 		r.before(cmd)
 	}
 	if err := ctx.Err(); err != nil {
-		return 0, errs.Errorf(errs.Unavailable, "not proposed: %w", err)
+		return nil, 0, errs.Errorf(errs.Unavailable, "not proposed: %w", err)
 	}
 	data, err := fsm.Encode(cmd)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
+	}
+	at := time.Now()
+	if r.now != nil {
+		at = r.now()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.index++
-	results := r.fsm.Apply(&raft.Log{Index: r.index, Data: data}).([]error)
-	return r.index, results[0]
+	applied := r.fsm.Apply(&raft.Log{Index: r.index, Data: data, AppendedAt: at}).(fsm.Applied)
+	return applied.Answers[0], r.index, applied.Errors[0]
 }
 
 // world is a server without edges.
@@ -86,6 +100,7 @@ func emptyWorld(t testing.TB) *world {
 		kind:  &fakeType{},
 	}
 	now := func() time.Time { return w.clock }
+	w.raft.now = now
 	w.Backend = &Backend{Store: store, Raft: w.raft, Now: now, Resolver: &Resolver{
 		Store: store, Now: now, Enabled: true, Datacenter: "dc1", NodeName: "n1", DownPolicy: "extend-cache",
 	}}

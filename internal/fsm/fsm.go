@@ -18,6 +18,19 @@ type Command interface {
 	Apply(tx *state.Tx) error
 }
 
+// Answering is a command that has something to tell whoever proposed it. Answer takes the place of
+// Apply; what it returns leaves this server no more than its error does.
+type Answering interface {
+	Command
+	Answer(tx *state.Tx) (any, error)
+}
+
+// Applied is what became of the commands of a log entry, one element a command.
+type Applied struct {
+	Errors  []error // nil, or why the command changed nothing
+	Answers []any   // of commands that are Answering
+}
+
 // FSM applies the log to a store. It implements raft.FSM.
 type FSM struct {
 	store *state.Store
@@ -26,8 +39,7 @@ type FSM struct {
 // New returns the state machine that changes s. Nothing else may write to s.
 func New(s *state.Store) *FSM { return &FSM{store: s} }
 
-// Apply applies the commands of a log entry and returns a []error, one a command:
-// nil, or why that command changed nothing. It panics if the entry holds a command that this
+// Apply applies the commands of a log entry and returns an Applied. It panics if the entry holds a command that this
 // binary does not know: going on would make this server differ from the others.
 func (f *FSM) Apply(l *raft.Log) any {
 	cmds, err := Decode(l.Data)
@@ -35,10 +47,17 @@ func (f *FSM) Apply(l *raft.Log) any {
 		panic(fmt.Sprintf("log entry %d: %v", l.Index, err))
 	}
 	steps := make([]func(*state.Tx) error, len(cmds))
+	answers := make([]any, len(cmds))
 	for i, c := range cmds {
 		steps[i] = c.Apply
+		if c, ok := c.(Answering); ok {
+			steps[i] = func(tx *state.Tx) (err error) {
+				answers[i], err = c.Answer(tx)
+				return err
+			}
+		}
 	}
-	return f.store.Apply(l.Index, steps)
+	return Applied{Errors: f.store.Apply(l.Index, l.AppendedAt, steps), Answers: answers}
 }
 
 // StoreConfiguration implements raft.ConfigurationStore. The servers of the cluster are no

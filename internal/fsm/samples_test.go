@@ -177,7 +177,7 @@ func (m *machine) apply(t testing.TB, cmds ...Command) []error {
 		t.Fatal(err)
 	}
 	m.index++
-	return m.Apply(&raft.Log{Index: m.index, Data: entry}).([]error)
+	return m.Apply(&raft.Log{Index: m.index, Data: entry, AppendedAt: sampleTime}).(Applied).Errors
 }
 
 // setUp is a machine on which every sample succeeds.

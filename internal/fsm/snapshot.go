@@ -14,6 +14,8 @@ import (
 	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/ca"
+	"github.com/lictor/lictor/internal/catalog"
+	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
 )
@@ -44,6 +46,16 @@ var recordKinds = []struct {
 	{10, state.TableCARoots, func() any { return new(ca.Root) }},
 	{11, state.TableAutopilot, func() any { return new(autopilot.Config) }},
 	{40, state.TableLoginProofs, func() any { return new(authmethod.UsedProof) }},
+	{60, state.TableNodes, func() any { return new(catalog.Node) }},
+	{61, state.TableInstances, func() any { return new(catalog.Instance) }},
+	{62, state.TableChecks, func() any { return new(catalog.Check) }},
+	{63, state.TableServiceNames, func() any { return new(catalog.ServiceName) }},
+	{64, state.TableMarks, func() any { return new(state.Mark) }},
+	{65, state.TableVirtualIPs, func() any { return new(catalog.VirtualIP) }},
+	{70, state.TableSessions, func() any { return new(kv.Session) }},
+	{71, state.TableKV, func() any { return new(kv.Pair) }},
+	{72, state.TableTombstones, func() any { return new(kv.Tombstone) }},
+	{73, state.TableLockDelays, func() any { return new(kv.LockDelay) }},
 }
 
 const (

@@ -134,7 +134,7 @@ func TestRecordedFilesLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, err := range replayed.Apply(&raft.Log{Index: index, Data: entry}).([]error) {
+		for _, err := range replayed.Apply(&raft.Log{Index: index, Data: entry, AppendedAt: sampleTime}).(Applied).Errors {
 			if err != nil {
 				t.Fatalf("entry %d: %v", index, err)
 			}

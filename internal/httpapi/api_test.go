@@ -38,19 +38,28 @@ type oneServer struct {
 	down  bool
 }
 
-func (s *oneServer) Propose(_ context.Context, cmd fsm.Command) (uint64, error) {
+func (s *oneServer) Propose(ctx context.Context, cmd fsm.Command) (uint64, error) {
+	_, index, err := s.propose(ctx, cmd)
+	return index, err
+}
+
+func (s *oneServer) Ask(ctx context.Context, cmd fsm.Answering) (any, uint64, error) {
+	return s.propose(ctx, cmd)
+}
+
+func (s *oneServer) propose(_ context.Context, cmd fsm.Command) (any, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down {
-		return 0, errs.New(errs.Unavailable, "no quorum")
+		return nil, 0, errs.New(errs.Unavailable, "no quorum")
 	}
 	data, err := fsm.Encode(cmd)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	s.index++
-	results, _ := s.fsm.Apply(&raft.Log{Index: s.index, Data: data}).([]error)
-	return s.index, results[0]
+	applied := s.fsm.Apply(&raft.Log{Index: s.index, Data: data, AppendedAt: time.Now()}).(fsm.Applied)
+	return applied.Answers[0], s.index, applied.Errors[0]
 }
 
 // passwords is a type of auth method whose bearer token is a name and the

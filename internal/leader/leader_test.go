@@ -47,7 +47,7 @@ func (r *fakeRaft) Propose(_ context.Context, cmd fsm.Command) (uint64, error) {
 	}
 	r.commands = append(r.commands, cmd)
 	r.index++
-	return r.index, r.fsm.Apply(&raft.Log{Index: r.index, Data: data}).([]error)[0]
+	return r.index, r.fsm.Apply(&raft.Log{Index: r.index, Data: data}).(fsm.Applied).Errors[0]
 }
 
 // proposed returns how many commands were applied.

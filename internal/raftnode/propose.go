@@ -27,8 +27,9 @@ type proposal struct {
 }
 
 type outcome struct {
-	index uint64
-	err   error
+	index  uint64
+	answer any
+	err    error
 }
 
 // ErrLeadershipLost is the answer to a command that was being replicated when
@@ -41,35 +42,45 @@ var ErrLeadershipLost = errs.New(errs.Unavailable, "leadership lost while commit
 // errs.Unavailable if the log cannot be written or ctx ends first, and then says whether
 // the command may still apply.
 func (n *Node) Propose(ctx context.Context, cmd fsm.Command) (uint64, error) {
+	o := n.propose(ctx, cmd)
+	return o.index, o.err
+}
+
+// Ask is Propose for a command that answers; it returns the answer too.
+func (n *Node) Ask(ctx context.Context, cmd fsm.Answering) (answer any, index uint64, err error) {
+	o := n.propose(ctx, cmd)
+	return o.answer, o.index, o.err
+}
+
+func (n *Node) propose(ctx context.Context, cmd fsm.Command) outcome {
 	part, err := fsm.EncodeCommand(cmd)
 	if err != nil {
-		return 0, err
+		return outcome{err: err}
 	}
 	if len(part) > maxCommandBytes {
-		return 0, errs.Errorf(errs.Invalid, "the request is too large: %d bytes, at most %d", len(part), maxCommandBytes)
+		return outcome{err: errs.Errorf(errs.Invalid, "the request is too large: %d bytes, at most %d", len(part), maxCommandBytes)}
 	}
 	p := &proposal{part: part, done: make(chan outcome, 1)}
 	select {
 	case n.queue <- p:
 	case <-ctx.Done():
-		return 0, errs.Errorf(errs.Unavailable, "not proposed: %w", ctx.Err())
+		return outcome{err: errs.Errorf(errs.Unavailable, "not proposed: %w", ctx.Err())}
 	case <-n.stopped:
-		return 0, ErrNoLeader
+		return outcome{err: ErrNoLeader}
 	}
 	select {
 	case o := <-p.done:
-		return o.index, o.err
+		return o
 	case <-ctx.Done():
 		if p.claimed.CompareAndSwap(false, true) {
-			return 0, errs.Errorf(errs.Unavailable, "not proposed: %w", ctx.Err())
+			return outcome{err: errs.Errorf(errs.Unavailable, "not proposed: %w", ctx.Err())}
 		}
-		return 0, errs.Errorf(errs.Unavailable, "proposed, outcome unknown: %w", ctx.Err())
+		return outcome{err: errs.Errorf(errs.Unavailable, "proposed, outcome unknown: %w", ctx.Err())}
 	case <-n.stopped:
 		if p.claimed.CompareAndSwap(false, true) {
-			return 0, ErrNoLeader
+			return outcome{err: ErrNoLeader}
 		}
-		o := <-p.done // whoever claimed it has answered
-		return o.index, o.err
+		return <-p.done // whoever claimed it has answered
 	}
 }
 
@@ -120,9 +131,9 @@ func (n *Node) commit(batch []*proposal) {
 		n.fail(batch, err)
 		return
 	}
-	results := f.Response().([]error)
+	applied := f.Response().(fsm.Applied)
 	for i, p := range batch {
-		p.done <- outcome{index: f.Index(), err: results[i]}
+		p.done <- outcome{index: f.Index(), answer: applied.Answers[i], err: applied.Errors[i]}
 	}
 }
 

@@ -22,12 +22,23 @@ const (
 	TableCARoots
 	TableAutopilot
 	TableLoginProofs
+	TableKV
+	TableTombstones
+	TableLockDelays
+	TableSessions
+	TableNodes
+	TableInstances
+	TableChecks
+	TableServiceNames
+	TableMarks
+	TableVirtualIPs
 	numTables
 )
 
 var tableNames = [numTables]string{
 	"tokens", "policies", "roles", "auth-methods", "binding-rules", "partitions", "namespaces",
-	"ca-roots", "autopilot", "login-proofs",
+	"ca-roots", "autopilot", "login-proofs", "kvs", "kv-tombstones", "kv-lock-delays", "sessions",
+	"nodes", "instances", "checks", "service-names", "marks", "virtual-ips",
 }
 
 // String returns the table's name in snapshots.
@@ -42,6 +53,9 @@ func (n TableName) String() string {
 type meta struct {
 	changed   [numTables]uint64 // index of each table's last change
 	bootstrap uint64            // index of the ACL bootstrap; 0 before
+	virtualIP uint64            // number of the last virtual IP that was given out
+	graves    uint64            // how many tombstones there are
+	forgotten uint64            // index of the last deletion whose tombstone was removed
 }
 
 var metaTable = store.NewTable("meta", func(*meta) (tenancy.Scope, string) { return tenancy.Default, "" })

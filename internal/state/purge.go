@@ -3,6 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
+	"github.com/lictor/lictor/internal/store"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -37,6 +38,8 @@ func (tx *Tx) PurgeNamespace(s tenancy.Scope, limit int) error {
 	}
 	for _, remove := range []func(tenancy.Scope, int) (int, error){
 		removeSome(tx, tokens), removeSome(tx, bindingRules), removeSome(tx, roles), removeSome(tx, policies), tx.removeMethods,
+		tx.removeInstances, tx.removeChecks, tx.removeNodes,
+		tx.removeSessions, tx.removePairs, removeSome(tx, lockDelays), tx.removeTombstones,
 	} {
 		removed, err := remove(s, limit)
 		if err != nil {
@@ -76,9 +79,56 @@ func (tx *Tx) removeMethods(s tenancy.Scope, limit int) (int, error) {
 	return len(methods), err
 }
 
+// removeInstances removes instances with their checks.
+func (tx *Tx) removeInstances(s tenancy.Scope, limit int) (int, error) {
+	rows, err := firstRows(tx, instances, s, limit)
+	for _, i := range rows {
+		if err := tx.DeleteInstance(s, i.Node, i.ID); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), err
+}
+
+// removeChecks removes what is left: the checks of nodes, in a partition's default namespace.
+func (tx *Tx) removeChecks(s tenancy.Scope, limit int) (int, error) {
+	rows, err := firstRows(tx, checks, s, limit)
+	for _, c := range rows {
+		if err := tx.DeleteCheck(s, c.Node, c.CheckID); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), err
+}
+
+// removeNodes removes nodes, and before each what other namespaces still have on it.
+func (tx *Tx) removeNodes(s tenancy.Scope, limit int) (removed int, err error) {
+	rows, err := firstRows(tx, nodes, s, limit)
+	for _, n := range rows {
+		inside, err := tx.clearNode(n, limit-removed)
+		if err != nil {
+			return 0, err
+		}
+		if removed += inside; removed == limit {
+			return removed, nil
+		}
+		if err := tx.removeNode(n); err != nil {
+			return 0, err
+		}
+		if removed++; removed == limit {
+			return removed, nil
+		}
+	}
+	return removed, err
+}
+
 // firstRows returns at most limit rows of a scope.
 func firstRows[R any](tx *Tx, r *resource[R], s tenancy.Scope, limit int) ([]*R, error) {
-	list, err := r.rows.ListFrom(tx.db, nil, s, "")
+	return firstOf(tx, r.rows, s, limit)
+}
+
+func firstOf[R any](tx *Tx, table *store.Table[R], s tenancy.Scope, limit int) ([]*R, error) {
+	list, err := table.ListFrom(tx.db, nil, s, "")
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/ca"
+	"github.com/lictor/lictor/internal/catalog"
+	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/store"
 	"github.com/lictor/lictor/internal/tenancy"
 )
@@ -18,12 +21,14 @@ import (
 type Meta struct {
 	Changed   map[string]uint64 // index of each table's last change, by the table's name
 	Bootstrap uint64            // index of the ACL bootstrap; 0 before
+	VirtualIP uint64            // number of the last virtual IP that was given out
+	Forgotten uint64            // index of the last deletion of a key whose tombstone was removed
 }
 
 // Meta returns what a snapshot keeps beside the rows.
 func (tx *Tx) Meta() *Meta {
 	m := tx.meta()
-	out := &Meta{Changed: map[string]uint64{}, Bootstrap: m.bootstrap}
+	out := &Meta{Changed: map[string]uint64{}, Bootstrap: m.bootstrap, VirtualIP: m.virtualIP, Forgotten: m.forgotten}
 	for t, index := range m.changed {
 		out.Changed[TableName(t).String()] = index
 	}
@@ -53,12 +58,34 @@ func (tx *Tx) Rows(t TableName) (iter.Seq[any], error) {
 		return allRows(tx, autopilotConfig)
 	case TableLoginProofs:
 		return allRows(tx, loginProofs)
+	case TableKV:
+		return rowsOf(tx, pairs)
+	case TableTombstones:
+		return rowsOf(tx, tombstones)
+	case TableLockDelays:
+		return allRows(tx, lockDelays)
+	case TableSessions:
+		return allRows(tx, sessions)
+	case TableNodes:
+		return allRows(tx, nodes)
+	case TableInstances:
+		return allRows(tx, instances)
+	case TableChecks:
+		return allRows(tx, checks)
+	case TableServiceNames:
+		return allRows(tx, serviceNames)
+	case TableMarks:
+		return allRows(tx, marks)
+	case TableVirtualIPs:
+		return allRows(tx, virtualIPs)
 	}
 	return nil, fmt.Errorf("no such table: %s", t)
 }
 
-func allRows[R any](tx *Tx, r *resource[R]) (iter.Seq[any], error) {
-	rows, err := r.rows.All(tx.db)
+func allRows[R any](tx *Tx, r *resource[R]) (iter.Seq[any], error) { return rowsOf(tx, r.rows) }
+
+func rowsOf[R any](tx *Tx, table *store.Table[R]) (iter.Seq[any], error) {
+	rows, err := table.All(tx.db)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +114,18 @@ type Restore struct {
 	caRoots      *store.Loader[ca.Root]
 	autopilot    *store.Loader[autopilot.Config]
 	loginProofs  *store.Loader[authmethod.UsedProof]
+	pairs        *store.Loader[kv.Pair]
+	tombstones   *store.Loader[kv.Tombstone]
+	lockDelays   *store.Loader[kv.LockDelay]
+	sessions     *store.Loader[kv.Session]
+	nodes        *store.Loader[catalog.Node]
+	instances    *store.Loader[catalog.Instance]
+	checks       *store.Loader[catalog.Check]
+	serviceNames *store.Loader[catalog.ServiceName]
+	marks        *store.Loader[Mark]
+	virtualIPs   *store.Loader[catalog.VirtualIP]
+
+	graves uint64
 }
 
 // Restore begins to replace the store's content. Nothing is seen of it before Commit.
@@ -98,6 +137,9 @@ func (s *Store) Restore() *Restore {
 		authMethods: authMethods.rows.Load(), bindingRules: bindingRules.rows.Load(),
 		partitions: partitions.rows.Load(), namespaces: namespaces.rows.Load(), caRoots: caRoots.rows.Load(),
 		autopilot: autopilotConfig.rows.Load(), loginProofs: loginProofs.rows.Load(),
+		pairs: pairs.Load(), tombstones: tombstones.Load(), lockDelays: lockDelays.rows.Load(), sessions: sessions.rows.Load(),
+		nodes: nodes.rows.Load(), instances: instances.rows.Load(), checks: checks.rows.Load(),
+		serviceNames: serviceNames.rows.Load(), marks: marks.rows.Load(), virtualIPs: virtualIPs.rows.Load(),
 	}
 }
 
@@ -129,6 +171,27 @@ func (r *Restore) Put(row any) error {
 		return r.autopilot.Add(db, row)
 	case *authmethod.UsedProof:
 		return r.loginProofs.Add(db, row)
+	case *kv.Pair:
+		return r.pairs.Add(db, row)
+	case *kv.Tombstone:
+		r.graves++
+		return r.tombstones.Add(db, row)
+	case *kv.LockDelay:
+		return r.lockDelays.Add(db, row)
+	case *kv.Session:
+		return r.sessions.Add(db, row)
+	case *catalog.Node:
+		return errors.Join(r.nodes.Add(db, row), r.tx.countNode(row.Scope, 1))
+	case *catalog.Instance:
+		return errors.Join(r.instances.Add(db, row), r.tx.countInstance(nil, row))
+	case *catalog.Check:
+		return r.checks.Add(db, row)
+	case *catalog.ServiceName:
+		return errors.Join(r.serviceNames.Add(db, row), r.tx.countName(row.Scope, 1))
+	case *Mark:
+		return r.marks.Add(db, row)
+	case *catalog.VirtualIP:
+		return r.virtualIPs.Add(db, row)
 	case *Meta:
 		return r.putMeta(row)
 	}
@@ -136,7 +199,7 @@ func (r *Restore) Put(row any) error {
 }
 
 func (r *Restore) putMeta(in *Meta) error {
-	m := meta{bootstrap: in.Bootstrap}
+	m := meta{bootstrap: in.Bootstrap, virtualIP: in.VirtualIP, forgotten: in.Forgotten}
 	for t := range numTables {
 		m.changed[t] = in.Changed[t.String()]
 	}
@@ -148,10 +211,17 @@ func (r *Restore) putMeta(in *Meta) error {
 func (r *Restore) Commit() error {
 	for _, l := range []interface{ Finish(*memdb.Txn) error }{
 		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots, r.autopilot, r.loginProofs,
+		r.pairs, r.tombstones, r.lockDelays, r.sessions,
+		r.nodes, r.instances, r.checks, r.serviceNames, r.marks, r.virtualIPs,
 	} {
 		if err := l.Finish(r.tx.db); err != nil {
 			return err
 		}
+	}
+	m := r.tx.meta()
+	m.graves = r.graves
+	if err := r.tx.putMeta(m); err != nil {
+		return err
 	}
 	r.tx.Commit()
 	old := r.store.content.Swap(r.content)

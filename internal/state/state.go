@@ -5,6 +5,7 @@ package state
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -42,7 +43,9 @@ func New() *Store {
 
 func newContent() *content {
 	db, err := store.Open(metaTable, tokens.rows, policies.rows, roles.rows,
-		authMethods.rows, bindingRules.rows, partitions.rows, namespaces.rows, caRoots.rows, autopilotConfig.rows, loginProofs.rows)
+		authMethods.rows, bindingRules.rows, partitions.rows, namespaces.rows, caRoots.rows, autopilotConfig.rows, loginProofs.rows,
+		pairs, tombstones, lockDelays.rows, sessions.rows,
+		nodes.rows, instances.rows, checks.rows, serviceNames.rows, marks.rows, virtualIPs.rows, usageTable)
 	if err != nil {
 		panic("state: " + err.Error()) // the schema is wrong
 	}
@@ -72,11 +75,16 @@ func (s *Store) Abandoned() <-chan struct{} { return s.content.Load().abandoned 
 type Tx struct {
 	db     *memdb.Txn
 	index  uint64
+	at     time.Time
 	writes int
 }
 
 // Index is the index that a writing transaction applies at.
 func (tx *Tx) Index() uint64 { return tx.index }
+
+// Time is when the leader appended the log entry that a writing transaction applies: the
+// same on every server, by the leader's clock. It is zero where no log is.
+func (tx *Tx) Time() time.Time { return tx.at }
 
 // Commit makes a write visible, all at once.
 func (tx *Tx) Commit() { tx.db.Commit() }
@@ -84,14 +92,15 @@ func (tx *Tx) Commit() { tx.db.Commit() }
 // Abort drops a write. It does nothing after Commit.
 func (tx *Tx) Abort() { tx.db.Abort() }
 
-// Apply runs steps in one write transaction at index and returns the result of
+// Apply runs steps in one write transaction at index and at a time, see Tx.Time, and returns the result of
 // each. A step that fails changes nothing and does not stop the others. Steps have
 // to be deterministic: if one fails after it has changed something, those that succeeded
 // before it run once more, without it.
-func (s *Store) Apply(index uint64, steps []func(*Tx) error) []error {
+func (s *Store) Apply(index uint64, at time.Time, steps []func(*Tx) error) []error {
 	results := make([]error, len(steps))
 	for {
 		tx := s.Write(index)
+		tx.at = at
 		if s.observer.Load() != nil {
 			tx.db.TrackChanges()
 		}

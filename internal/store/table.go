@@ -103,6 +103,30 @@ func (t *Table[R]) List(tx *memdb.Txn, ws memdb.WatchSet, s tenancy.Scope) ([]*R
 	return rows, nil
 }
 
+// Below yields the rows in s whose keys begin with begin, by rising key. A watch fires for
+// changes of such rows; where there are none, also for changes of their neighbours.
+func (t *Table[R]) Below(tx *memdb.Txn, ws memdb.WatchSet, s tenancy.Scope, begin string) (iter.Seq[*R], error) {
+	it, err := tx.Get(t.name, prefix, rowKey(s, begin))
+	if err != nil {
+		return nil, err
+	}
+	ws.Add(it.WatchCh())
+	return func(yield func(*R) bool) {
+		for raw := it.Next(); raw != nil && yield(raw.(*R)); raw = it.Next() {
+		}
+	}, nil
+}
+
+// Longest returns the row in s with the longest key that key begins with, or nil.
+func (t *Table[R]) Longest(tx *memdb.Txn, s tenancy.Scope, key string) (*R, error) {
+	raw, err := tx.LongestPrefix(t.name, prefix, rowKey(s, key))
+	if err != nil {
+		return nil, err
+	}
+	row, _ := raw.(*R)
+	return row, nil
+}
+
 // All yields every row of every scope.
 func (t *Table[R]) All(tx *memdb.Txn) (iter.Seq[*R], error) {
 	it, err := tx.Get(t.name, prefix, []byte{})
