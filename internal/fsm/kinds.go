@@ -34,6 +34,8 @@ var kinds = map[uint64]Command{
 	50: NamespaceDelete{},
 	51: PartitionDelete{},
 	52: NamespacePurge{},
+	60: Register{},
+	61: Deregister{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

@@ -41,6 +41,13 @@ func (r *resource[R]) put(tx *Tx, row R) error {
 	return r.store(tx, &row)
 }
 
+// change puts row and reports whether that changed anything.
+func (r *resource[R]) change(tx *Tx, row R) (bool, error) {
+	before := tx.writes
+	err := r.put(tx, row)
+	return tx.writes > before, err
+}
+
 // store puts row as it is.
 func (r *resource[R]) store(tx *Tx, row *R) error {
 	if err := r.rows.Put(tx.db, row); err != nil {

@@ -141,6 +141,12 @@ func (t *Table[R]) By(tx *memdb.Txn, ws memdb.WatchSet, ix *Index[R], s tenancy.
 	return rows, nil
 }
 
+// Has reports whether any row has a value in s.
+func (t *Table[R]) Has(tx *memdb.Txn, ix *Index[R], s tenancy.Scope, value string) (bool, error) {
+	first, err := tx.First(t.pages, prefix, ix.position(s, value, "").groupKey())
+	return first != nil, err
+}
+
 // Through returns at most limit rows of a unique index by rising value, up to and
 // including every value that begins with last.
 func (t *Table[R]) Through(tx *memdb.Txn, ix *Index[R], s tenancy.Scope, last string, limit int) ([]*R, error) {
