@@ -18,10 +18,10 @@ import (
 var rows = [][]string{
 	{"errs", "wire", "logging", "telemetry", "uuid", "version"},
 	{"tenancy", "filter"},
-	{"acl", "authmethod", "catalog", "configentry", "ca", "kv", "autopilot", "snapshot", "store"},
+	{"acl", "authmethod", "catalog", "configentry", "ca", "envoy", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
 	{"fsm", "proxycfg"},
-	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds", "taskmeta", "check"},
+	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds", "taskmeta", "check", "watch"},
 	{"endpoint", "leader", "local"},
 	{"httpapi", "grpcapi", "dns", "forward"},
 	{"agent"},

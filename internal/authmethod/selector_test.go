@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/go-bexpr"
-
 	"github.com/lictor/lictor/internal/errs"
 )
 
@@ -108,34 +106,6 @@ func TestSelectorOfAnotherShape(t *testing.T) {
 	if s.Match(Identity{}) {
 		t.Error("an empty identity matches")
 	}
-}
-
-// FuzzSelector compares with the library's own evaluation.
-func FuzzSelector(f *testing.F) {
-	for _, s := range []string{
-		`entity_name == "web"`, `entity_tags["a.b"] != ""`, `"team" in entity_tags and not entity_name matches "^w"`, `list.groups contains "eng"`,
-		`(entity_tags.team == "x" or groups is empty)`, `entity_tags.nosuch != x`, `account_id == 123456789012`, "entity_name == `a", `"/x" in entity_tags["a.b"]`,
-		`any groups as g { g == "a" }`, `((((((`, `entity_name == "\x41"`, `"a\"b`,
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		s, err := ParseSelector(text, example())
-		if err != nil || text == "" {
-			return
-		}
-		library, err := bexpr.CreateEvaluator(plainLiterals(text))
-		if err != nil {
-			t.Fatalf("the library refuses %q: %v", text, err)
-		}
-		want, err := library.Evaluate(example().Attributes)
-		if err != nil {
-			t.Fatalf("the library cannot evaluate %q: %v", text, err)
-		}
-		if got := s.Match(example()); got != want {
-			t.Errorf("%q is %v, the library says %v", text, got, want)
-		}
-	})
 }
 
 func FuzzDecodeConfig(f *testing.F) {
