@@ -36,6 +36,11 @@ var kinds = map[uint64]Command{
 	52: NamespacePurge{},
 	60: Register{},
 	61: Deregister{},
+	70: KVOp{},
+	71: Txn{},
+	72: SessionCreate{},
+	73: SessionDestroy{},
+	74: SessionsExpire{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

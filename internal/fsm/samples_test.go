@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,7 +83,7 @@ type sample struct {
 
 // setup is what the samples need to be there.
 func setup() []Command {
-	return []Command{
+	return slices.Concat([]Command{
 		ACLInit{Policies: []acl.Policy{policy(tenancy.Default, acl.GlobalManagementID, acl.GlobalManagementName)}},
 		PartitionSet{Partition: tenancy.Partition{Name: "east"}},
 		NamespaceSet{Namespace: tenancy.Namespace{Name: "team", Partition: "east"}},
@@ -102,11 +103,11 @@ func setup() []Command {
 		NamespaceSet{Namespace: tenancy.Namespace{Name: "doomed", Partition: "default"}},
 		PolicySet{Policy: policy(doomed, "p-doomed", "Doomed")},
 		NamespaceDelete{Partition: "default", Name: "doomed", Now: sampleTime},
-	}
+	}, kvSetup())
 }
 
 func samples() []sample {
-	return []sample{
+	return slices.Concat([]sample{
 		{1, TokenSet{Token: linkedToken(), Create: true}, true},
 		{2, TokenDelete{Scope: team, AccessorID: "a0"}, false},
 		{3, TokenLogin{Token: loginToken(), Method: team}, true},
@@ -154,7 +155,7 @@ func samples() []sample {
 		{50, NamespaceDelete{Partition: "east", Name: "team", Now: sampleTime}, false},
 		{51, PartitionDelete{Name: "east", Now: sampleTime}, false},
 		{52, NamespacePurge{Scope: doomed, Limit: 100}, false},
-	}
+	}, kvSamples())
 }
 
 // machine is an FSM that is fed by hand.

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
@@ -30,7 +31,7 @@ type Session struct {
 	LockDelay     time.Duration // nanoseconds
 	Behavior      string        // Release or DeleteKeys
 	TTL           string        // a duration as the client wrote it; "" is none
-	NodeChecks    []string      // IDs of checks of the node
+	NodeChecks    []string      // IDs of checks on the node, in its partition's default namespace
 	ServiceChecks []ServiceCheck
 	tenancy.Scope
 	CreateIndex uint64
@@ -84,20 +85,12 @@ func (s *Session) CheckScope(c ServiceCheck) tenancy.Scope {
 }
 
 // DependsOn reports whether the session ends with the check that has an ID and lives in a
-// scope, of a service or of the node itself.
-func (s *Session) DependsOn(at tenancy.Scope, checkID string, ofService bool) bool {
-	if !ofService {
-		for _, id := range s.NodeChecks {
-			if id == checkID {
-				return at.Partition == s.Partition
-			}
-		}
-		return false
+// scope.
+func (s *Session) DependsOn(at tenancy.Scope, checkID string) bool {
+	if at == s.PartitionRoot() && slices.Contains(s.NodeChecks, checkID) {
+		return true
 	}
-	for _, c := range s.ServiceChecks {
-		if c.ID == checkID && s.CheckScope(c) == at {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.ServiceChecks, func(c ServiceCheck) bool {
+		return c.ID == checkID && s.CheckScope(c) == at
+	})
 }

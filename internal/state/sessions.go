@@ -122,7 +122,7 @@ func (tx *Tx) invalidateSessions(partition, node string, c *catalog.Check) error
 		return err
 	}
 	for _, s := range on {
-		if c != nil && !s.DependsOn(c.Scope, c.CheckID, c.ServiceID != "") {
+		if c != nil && !s.DependsOn(c.Scope, c.CheckID) {
 			continue
 		}
 		if err := tx.EndSession(s.Scope, s.ID); err != nil {
