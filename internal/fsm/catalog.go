@@ -26,11 +26,6 @@ func (c Register) Apply(tx *state.Tx) error {
 	if err := c.checkScopes(tx); err != nil {
 		return err
 	}
-	name := c.Node.Node
-	if c.Instance != nil {
-		at := *c.Instance
-		at.Node, c.Instance = name, &at
-	}
 	own := make([]catalog.Check, len(c.Checks))
 	for i, check := range c.Checks {
 		var err error
@@ -41,12 +36,19 @@ func (c Register) Apply(tx *state.Tx) error {
 	if err := registerNode(tx, c.Node, c.SkipNodeUpdate); err != nil {
 		return err
 	}
+	n, err := tx.Node(nil, c.Node.Partition, c.Node.Node)
+	if err != nil {
+		return err
+	}
 	if c.Instance != nil {
-		if err := tx.PutInstance(*c.Instance); err != nil {
+		i := *c.Instance
+		i.Node = n.Node
+		if err := tx.PutInstance(i); err != nil {
 			return err
 		}
 	}
 	for _, check := range own {
+		check.Node = n.Node
 		if err := tx.PutCheck(check); err != nil {
 			return err
 		}

@@ -160,5 +160,5 @@ func (tx *Tx) instanceChanged(old, now *catalog.Instance) error {
 	if old == nil {
 		return nil
 	}
-	return tx.leaveNames(old)
+	return tx.leaveNames(old, now)
 }

@@ -65,63 +65,79 @@ func has(tags []string, tag string) bool {
 	return found
 }
 
-// leaveNames takes away what an instance, which is gone or another now, brought to the names that it had.
-func (tx *Tx) leaveNames(old *catalog.Instance) error {
-	if err := tx.leaveName(old); err != nil {
-		return err
-	}
-	connect := old.ConnectName()
-	if connect != "" {
-		left, err := instances.rows.Has(tx.db, instancesByConnect, old.Scope, fold(connect))
-		if err != nil {
+// leaveNames takes away what an instance as it was brought to the names that it had. now is what it is instead,
+// or nil.
+func (tx *Tx) leaveNames(old, now *catalog.Instance) error {
+	s, service, connect := old.Scope, fold(old.Service.Service), fold(old.ConnectName())
+	switch {
+	case now == nil || fold(now.Service.Service) != service:
+		if err := tx.leaveService(s, service, old.Tags); err != nil {
 			return err
 		}
-		update := tx.unmark
-		if left {
-			update = tx.mark
-		}
-		if err := update(old.Scope, markConnect, connect); err != nil {
-			return err
-		}
-		if err := tx.releaseVirtualIP(old.Scope, connect); err != nil {
+	default:
+		gone := slices.DeleteFunc(slices.Clone(old.Tags), func(t string) bool { return slices.Contains(now.Tags, t) })
+		if err := tx.dropTags(s, service, gone); err != nil {
 			return err
 		}
 	}
-	return tx.releaseVirtualIP(old.Scope, old.Service.Service)
-}
-
-func (tx *Tx) leaveName(old *catalog.Instance) error {
-	s, name := old.Scope, old.Service.Service
-	left, err := tx.ServiceInstances(nil, s, name)
+	if connect == "" || (now != nil && fold(now.ConnectName()) == connect) {
+		return nil
+	}
+	left, err := instances.rows.Has(tx.db, instancesByConnect, s, connect)
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 {
-		if err := tx.dropTags(s, name, old.Tags, left); err != nil {
+	if left {
+		return tx.mark(s, markConnect, connect)
+	}
+	if err := tx.unmark(s, markConnect, connect); err != nil {
+		return err
+	}
+	return tx.releaseVirtualIP(s, connect)
+}
+
+// leaveService does what follows when a service loses an instance that had tags.
+func (tx *Tx) leaveService(s tenancy.Scope, service string, tags []string) error {
+	left, err := instances.rows.Has(tx.db, instancesByService, s, service)
+	if err != nil {
+		return err
+	}
+	if left {
+		if err := tx.dropTags(s, service, slices.Clone(tags)); err != nil {
 			return err
 		}
-		return tx.mark(s, markService, name)
+		return tx.mark(s, markService, service)
 	}
-	if err := serviceNames.remove(tx, s, fold(name)); err != nil {
+	if err := serviceNames.remove(tx, s, service); err != nil {
 		return err
 	}
 	if err := tx.countName(s, -1); err != nil {
 		return err
 	}
-	return tx.unmark(s, markService, name)
+	if err := tx.unmark(s, markService, service); err != nil {
+		return err
+	}
+	return tx.releaseVirtualIP(s, service)
 }
 
-// dropTags removes from a name those tags that none of its instances has.
-func (tx *Tx) dropTags(s tenancy.Scope, name string, tags []string, left []*catalog.Instance) error {
-	gone := slices.Clone(tags)
+// dropTags removes from a service's name those tags that none of its instances has any more. It
+// changes gone.
+func (tx *Tx) dropTags(s tenancy.Scope, service string, gone []string) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	left, err := instances.rows.ByFrom(tx.db, nil, instancesByService, s, service, "")
+	if err != nil {
+		return err
+	}
 	for _, i := range left {
+		gone = slices.DeleteFunc(gone, func(t string) bool { return slices.Contains(i.Tags, t) })
 		if len(gone) == 0 {
 			return nil
 		}
-		gone = slices.DeleteFunc(gone, func(t string) bool { return slices.Contains(i.Tags, t) })
 	}
-	old, err := serviceNames.rows.Get(tx.db, nil, s, fold(name))
-	if err != nil || old == nil || len(gone) == 0 {
+	old, err := serviceNames.rows.Get(tx.db, nil, s, service)
+	if err != nil || old == nil {
 		return err
 	}
 	next := *old

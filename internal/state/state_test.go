@@ -106,7 +106,7 @@ type kind struct {
 	list   func(tx *Tx, ws memdb.WatchSet, s tenancy.Scope) int
 }
 
-var resources = []kind{
+var resources = append(catalogResources, []kind{
 	{"tokens", TableTokens,
 		func(tx *Tx, s tenancy.Scope, key, text string) error {
 			key = s.String() + key // an accessor is unique everywhere
@@ -186,7 +186,7 @@ var resources = []kind{
 		(*Tx).DeleteBindingRule,
 		func(tx *Tx, ws memdb.WatchSet, s tenancy.Scope) int { return len(must(tx.BindingRules(ws, s, "M"))) },
 	},
-}
+}...)
 
 func TestTheSameNameInAnotherScopeIsAnotherThing(t *testing.T) {
 	for _, r := range resources {
