@@ -15,13 +15,20 @@ func TestRun(t *testing.T) {
 	}{
 		{"no command shows the usage as a complaint", nil, 127, "", "Usage: consul-ecs"},
 		{"version", []string{"version"}, 0, "consul-ecs v", ""},
+		{"version as a flag", []string{"--version"}, 0, "consul-ecs v", ""},
 		{"help", []string{"-h"}, 0, "Available commands", ""},
 		{"an unknown command is named", []string{"mesh"}, 127, "", `Unknown command "mesh"`},
+		{"a command that takes no arguments", []string{"mesh-init", "foo"}, 1, "", "unexpected argument: foo"},
+		{"no configuration", []string{"health-sync"}, 1, "", `invalid config: "CONSUL_ECS_CONFIG_JSON" isn't populated`},
+		{"no child", []string{"app-entrypoint", "-shutdown-delay", "1s"}, 1, "", "command is required"},
+		{"no address", []string{"net-dial"}, 1, "", "host:port"},
+		{"nobody listens", []string{"net-dial", "127.0.0.1:1"}, 2, "", ""},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			var out, complaints bytes.Buffer
-			if code := Run(&out, &complaints, tc.args); code != tc.code {
+			env := &Env{Out: &out, Err: &complaints, Getenv: func(string) string { return "" }}
+			if code := Run(t.Context(), env, tc.args); code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
 			if !strings.Contains(out.String(), tc.out) || (tc.out == "") != (out.Len() == 0) {

@@ -1,0 +1,148 @@
+package ecs
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/awsiam"
+	"github.com/lictor/lictor/internal/ecsconfig"
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/taskmeta"
+)
+
+// Keys of the metadata that says which task a token is for (ecs.md section 6).
+const (
+	metaTask    = "consul.hashicorp.com/task-id"
+	metaCluster = "consul.hashicorp.com/cluster"
+)
+
+// loginRequest is a login with the task's IAM role.
+type loginRequest struct {
+	method               string
+	namespace, partition string
+	datacenter           string
+	meta                 map[string]string
+	aws                  awsiam.BearerInput
+	file                 string      // where the secret goes
+	mode                 os.FileMode // of that file
+}
+
+// serviceLogin is the login that the configuration of a task describes. What
+// extraLoginFlags say counts last; a flag that consul login does not have is errs.Invalid.
+func serviceLogin(c *ecsconfig.Config, t *taskmeta.Task, region string) (loginRequest, error) {
+	l := c.ConsulLogin
+	cluster := t.Cluster
+	if arn, err := t.ClusterARN(); err == nil {
+		cluster = arn // so that what was told a short name finds the token, too
+	}
+	r := loginRequest{
+		method:     l.Method,
+		datacenter: l.Datacenter,
+		meta:       map[string]string{metaTask: t.ID(), metaCluster: cluster},
+		aws: awsiam.BearerInput{
+			Region: region, STSEndpoint: l.STSEndpoint, ServerIDHeaderValue: l.ServerIDHeaderValue,
+			IncludeEntity: l.IncludeEntity == nil || *l.IncludeEntity,
+		},
+		file: filepath.Join(c.BootstrapDir, serviceTokenFile),
+		mode: 0o600,
+	}
+	maps.Copy(r.meta, l.Meta)
+	if l.Region != "" {
+		r.aws.Region = l.Region
+	}
+	return r, r.extra(l.ExtraLoginFlags)
+}
+
+// extra applies flags of consul login.
+func (r *loginRequest) extra(args []string) error {
+	fs := flag.NewFlagSet("consulLogin.extraLoginFlags", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&r.method, "method", r.method, "")
+	fs.StringVar(&r.partition, "partition", r.partition, "")
+	fs.StringVar(&r.namespace, "namespace", r.namespace, "")
+	fs.StringVar(&r.datacenter, "datacenter", r.datacenter, "")
+	fs.StringVar(&r.file, "token-sink-file", r.file, "")
+	fs.StringVar(&r.aws.Region, "aws-region", r.aws.Region, "")
+	fs.StringVar(&r.aws.STSEndpoint, "aws-sts-endpoint", r.aws.STSEndpoint, "")
+	fs.StringVar(&r.aws.ServerIDHeaderValue, "aws-server-id-header-value", r.aws.ServerIDHeaderValue, "")
+	fs.BoolVar(&r.aws.IncludeEntity, "aws-include-entity", r.aws.IncludeEntity, "")
+	fs.Bool("aws-auto-bearer-token", true, "") // always
+	fs.String("type", "", "")                  // for the reader
+	fs.Func("meta", "", func(pair string) error {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return fmt.Errorf("%q is not key=value", pair)
+		}
+		r.meta[key] = value
+		return nil
+	})
+	if err := fs.Parse(args); err != nil {
+		return errs.Errorf(errs.Invalid, "invalid config: consulLogin.extraLoginFlags: %w", err)
+	}
+	if fs.NArg() > 0 {
+		return errs.Errorf(errs.Invalid, "invalid config: consulLogin.extraLoginFlags: unexpected argument %q", fs.Arg(0))
+	}
+	return nil
+}
+
+// login logs in and writes the token's secret to the request's file.
+func (r loginRequest) login(ctx context.Context, servers *api.Client) (*api.ACLToken, error) {
+	bearer, err := awsiam.NewBearerToken(ctx, r.aws)
+	if err != nil {
+		if errs.KindOf(err) == errs.Invalid { // credentials may take a moment to be there
+			err = errs.Errorf(errs.Unavailable, "%w", err)
+		}
+		return nil, err
+	}
+	params := &api.ACLLoginParams{AuthMethod: r.method, BearerToken: bearer.Reveal(), Meta: r.meta}
+	opts := &api.WriteOptions{Namespace: r.namespace, Partition: r.partition, Datacenter: r.datacenter}
+	token, _, err := servers.ACL().Login(params, opts.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile(r.file, []byte(token.SecretID), r.mode); err != nil {
+		undo := &api.WriteOptions{Token: token.SecretID}
+		_, err2 := servers.ACL().Logout(undo.WithContext(context.WithoutCancel(ctx)))
+		return nil, errs.Errorf(errs.Invalid, "writing the token: %w", errors.Join(err, err2))
+	}
+	return token, nil
+}
+
+// logout ends the token in a file. One that is gone already is no error.
+func logout(ctx context.Context, c *ecsconfig.Config, file string) error {
+	secret, err := readToken(c.BootstrapDir, file)
+	if err != nil {
+		return errs.Errorf(errs.Invalid, "creating client for logout: %w", err)
+	}
+	servers, err := serverClient(c, secret)
+	if err != nil {
+		return err
+	}
+	_, err = servers.ACL().Logout((&api.WriteOptions{}).WithContext(ctx))
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("logout failed: %w", err)
+	}
+	return nil
+}
+
+// isGone reports whether err says that the token does not exist.
+func isGone(err error) bool {
+	var status api.StatusError
+	return errors.As(err, &status) && status.Code == 403 && strings.Contains(status.Body, "ACL not found")
+}
+
+// secretOf is the secret of a token.
+func secretOf(t *api.ACLToken) logging.Secret { return logging.Secret(t.SecretID) }
