@@ -32,7 +32,9 @@ type Status struct{ Status, Output string }
 
 // Notify is told a check's new status when the status or its output is not
 // what it was. Calls of one check come one after the other; the first compares
-// with the status of the definition and no output.
+// with the status of the definition and no output. Those of a TTL check come
+// from within Set and Restore too, and must not call the check again. A call
+// may still be under way when the context of Run ends.
 type Notify func(Status)
 
 // AliasCheck is one of the checks that an alias check follows.

@@ -69,12 +69,12 @@ func (d *Definition) UnmarshalJSON(data []byte) error {
 		if !known {
 			return fmt.Errorf("json: unknown field %q", key)
 		}
+		if string(value) == `""` || string(value) == "null" {
+			continue
+		}
 		to := field(&read)
 		if other, twice := seen[to]; twice && !bytes.Equal(other, value) {
 			return fmt.Errorf("json: duplicate key %q", key)
-		}
-		if string(value) == `""` || string(value) == "null" {
-			continue
 		}
 		seen[to] = value
 		if err := json.Unmarshal(value, to); err != nil {
