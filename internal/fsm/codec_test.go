@@ -44,6 +44,8 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 		v.SetString(strings.Repeat("x", *n%7) + "é\x00" + string(rune('a'+*n%26)))
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Int:
+		v.SetInt(int64(*n))
 	case reflect.Int64:
 		v.SetInt(int64(*n) * 1e9)
 	case reflect.Uint64:

@@ -18,8 +18,14 @@ import (
 // full is a machine with a row in every table.
 func full(t testing.TB) *machine {
 	t.Helper()
+	return play(t, history())
+}
+
+// play is a machine that has applied a log.
+func play(t testing.TB, history [][]Command) *machine {
+	t.Helper()
 	m := newMachine()
-	for _, c := range history() {
+	for _, c := range history {
 		for _, err := range m.apply(t, c...) {
 			if err != nil {
 				t.Fatal(err)
@@ -122,7 +128,13 @@ func TestASnapshotThatCannotBeWrittenIsCanceled(t *testing.T) {
 // TestRecordedFilesLoad reads the log and the snapshot that format 1 was recorded with. The files
 // are never rewritten: a format that cannot read them breaks every running cluster.
 func TestRecordedFilesLoad(t *testing.T) {
-	log, snap, want := record(t)
+	for dir, history := range map[string]func() [][]Command{"format-1": history, "format-1-catalog": catalogHistory} {
+		t.Run(dir, func(t *testing.T) { loadRecorded(t, dir, history()) })
+	}
+}
+
+func loadRecorded(t *testing.T, dir string, history [][]Command) {
+	log, snap, want := record(t, dir, history)
 	replayed := newMachine()
 	for line := range strings.Lines(string(log)) {
 		var index uint64
@@ -152,11 +164,12 @@ func TestRecordedFilesLoad(t *testing.T) {
 	}
 }
 
-// record returns the recorded log, snapshot and content. With -update it makes those that do not exist.
-func record(t *testing.T) (log, snap, want []byte) {
+// record returns the log, snapshot and content that history was recorded with. With -update it makes those that
+// do not exist.
+func record(t *testing.T, dir string, history [][]Command) (log, snap, want []byte) {
 	t.Helper()
 	file := func(name string, fresh func() []byte) []byte {
-		path := filepath.Join("testdata", "format-1", name)
+		path := filepath.Join("testdata", dir, name)
 		if _, err := os.Stat(path); *update && os.IsNotExist(err) {
 			write(t, path, fresh())
 		}
@@ -168,7 +181,7 @@ func record(t *testing.T) (log, snap, want []byte) {
 	}
 	log = file("log.hex", func() []byte {
 		var b bytes.Buffer
-		for i, c := range history() {
+		for i, c := range history {
 			entry, err := Encode(c...)
 			if err != nil {
 				t.Fatal(err)
@@ -177,8 +190,8 @@ func record(t *testing.T) (log, snap, want []byte) {
 		}
 		return b.Bytes()
 	})
-	snap = file("snapshot.bin", func() []byte { return full(t).snapshot(t).Bytes() })
-	want = file("content.txt", func() []byte { return []byte(full(t).dump(t)) })
+	snap = file("snapshot.bin", func() []byte { return play(t, history).snapshot(t).Bytes() })
+	want = file("content.txt", func() []byte { return []byte(play(t, history).dump(t)) })
 	return log, snap, want
 }
 
