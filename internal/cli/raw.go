@@ -26,6 +26,42 @@ type call struct {
 // raw makes a request and decodes its answer, JSON, into out. A status other than 200
 // is the error that the published client makes of it.
 func (c *conn) raw(ctx context.Context, env *Env, in call, out any) (http.Header, error) {
+	res, err := c.do(ctx, env, in)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	data, err := whole(res)
+	if err != nil {
+		return res.Header, err
+	}
+	return res.Header, json.Unmarshal(data, out)
+}
+
+// stream makes a request whose answer is read while it comes. The caller closes it.
+func (c *conn) stream(ctx context.Context, env *Env, in call) (io.ReadCloser, error) {
+	res, err := c.do(ctx, env, in)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		defer res.Body.Close()
+		_, err := whole(res)
+		return nil, err
+	}
+	return res.Body, nil
+}
+
+// whole reads an answer to its end.
+func whole(res *http.Response) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = api.StatusError{Code: res.StatusCode, Body: string(bytes.TrimSpace(data))}
+	}
+	return data, err
+}
+
+func (c *conn) do(ctx context.Context, env *Env, in call) (*http.Response, error) {
 	config, err := c.config(env)
 	if err == nil {
 		_, err = api.NewClient(config) // completes config: the HTTP client, and the address of a socket
@@ -37,19 +73,7 @@ func (c *conn) raw(ctx context.Context, env *Env, in call, out any) (http.Header
 	if err != nil {
 		return nil, err
 	}
-	res, err := config.HttpClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode != http.StatusOK {
-		return res.Header, api.StatusError{Code: res.StatusCode, Body: string(bytes.TrimSpace(data))}
-	}
-	return res.Header, json.Unmarshal(data, out)
+	return config.HttpClient.Do(req)
 }
 
 func (in call) request(ctx context.Context, config *api.Config, stale bool) (*http.Request, error) {

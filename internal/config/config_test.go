@@ -13,6 +13,7 @@ import (
 
 	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/daemon"
+	"github.com/lictor/lictor/internal/local"
 )
 
 // oneAddress is a machine with a single private address.
@@ -74,6 +75,7 @@ func TestDefaultsOfAClientAgent(t *testing.T) {
 		DefaultQueryTime: 300 * time.Second, MaxQueryTime: 600 * time.Second, EncryptVerifyIn: true, EncryptVerifyOut: true,
 		SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10000, RPCHold: 7 * time.Second, RaftMultiplier: 1, Autopilot: autopilot.Default(),
 	}
+	want.CheckUpdates, want.CheckOutputMax, want.SidecarPorts = 5*time.Minute, 4096, local.Ports{Min: 21000, Max: 21255}
 	want.ACL.DefaultPolicy, want.ACL.DownPolicy = "allow", "extend-cache"
 	want.ACL.TokenTTL, want.ACL.PolicyTTL, want.ACL.RoleTTL = 30*time.Second, 30*time.Second, 30*time.Second
 	for _, l := range []*daemon.TLSListener{&want.TLS.InternalRPC, &want.TLS.HTTPS, &want.TLS.GRPC} {
@@ -270,7 +272,7 @@ func TestEveryFieldIsKnownOnce(t *testing.T) {
 				t.Errorf("default of %s: %v", f.key, err)
 			}
 		}
-		if f.effect == acts && f.into == nil && f.now == "" {
+		if f.effect == acts && f.into == nil && f.inSink == nil && f.now == "" {
 			t.Errorf("%s claims an effect and goes nowhere", f.key)
 		}
 		if strings.ToLower(f.key) != f.key {

@@ -198,7 +198,11 @@ func (d *decoder) value(f *field, name string, v any) (any, bool) {
 	case table:
 		return d.table(f, name, v)
 	case objects:
-		return d.objects(name, v)
+		list, ok := d.objects(name, v)
+		if ok && f.defines != nil {
+			return d.defined(f, name, list.([]any)), true
+		}
+		return list, ok
 	}
 	return d.single(name, v)
 }

@@ -2,11 +2,14 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/lictor/lictor/internal/check"
 	"github.com/lictor/lictor/internal/daemon"
+	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 )
 
@@ -24,6 +27,8 @@ type field struct {
 
 	into   func(*daemon.Config) any    // where the value goes: a pointer, or several as []any
 	inSink func(*daemon.AuditSink) any // for the fields of audit.sink[*]
+
+	defines reflect.Type // of objects: the struct that each of them becomes; nil leaves them as they are
 
 	now     string              // a deprecated key: the key that replaces it, or "-" for none
 	convert func(string) string // from the deprecated key's values to the new one's; may be nil
@@ -129,8 +134,28 @@ func assign(p, v any) error {
 		*p = v.([]string)
 	case *map[string]string:
 		*p = v.(map[string]string)
+	case *[]local.ServiceDefinition:
+		*p = appendDefined(*p, v)
+	case *[]check.Definition:
+		*p = appendDefined(*p, v)
+	case *[]daemon.Watch:
+		for _, e := range v.([]any) {
+			w, err := e.(*watchBlock).watch()
+			if err != nil {
+				return err
+			}
+			*p = append(*p, w)
+		}
 	default:
 		panic(fmt.Sprintf("a field of type %T", p))
 	}
 	return nil
+}
+
+// appendDefined appends what decoder.defined has made.
+func appendDefined[T any](to []T, v any) []T {
+	for _, e := range v.([]any) {
+		to = append(to, *e.(*T))
+	}
+	return to
 }

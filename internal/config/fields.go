@@ -7,7 +7,7 @@ type conf = daemon.Config
 
 // fields is every setting an agent knows (spec: agent.md sections 1 to 5).
 var fields = concat(agentFields, networkFields, accessFields, tlsFields(), httpFields, logFields, auditFields,
-	raftFields, autopilotFields, idleFields(), deprecatedFields)
+	raftFields, autopilotFields, serviceFields, idleFields(), deprecatedFields)
 
 // byKey finds the fields that a deprecated key or a flag stands for.
 var byKey = func() map[string]*field {
@@ -106,15 +106,21 @@ var logFields = []field{
 type sink = daemon.AuditSink
 
 var auditFields = []field{
-	{key: "audit.enabled", kind: boolean, def: "false", into: func(c *conf) any { return &c.Audit.Enabled }, effect: inert,
+	{key: "audit.enabled", kind: boolean, def: "false", into: func(c *conf) any { return &c.Audit.Enabled },
 		note: "Write audit events. Needs acl.enabled."},
-	{key: "audit.sink[*].type", inSink: func(s *sink) any { return &s.Type }, effect: idle, note: "Kind of the sink: file."},
-	{key: "audit.sink[*].format", inSink: func(s *sink) any { return &s.Format }, effect: idle, note: "Format of the events: json."},
-	{key: "audit.sink[*].path", inSink: func(s *sink) any { return &s.Path }, effect: idle, note: "File, or /dev/stdout, /dev/stderr, /dev/null."},
-	{key: "audit.sink[*].delivery_guarantee", inSink: func(s *sink) any { return &s.DeliveryGuarantee }, effect: idle, note: "best-effort."},
-	{key: "audit.sink[*].mode", inSink: func(s *sink) any { return &s.Mode }, effect: idle, note: "Permission of the file, in octal."},
+	{key: "audit.sink[*].type", inSink: func(s *sink) any { return &s.Type }, note: "Kind of the sink: file or syslog."},
+	{key: "audit.sink[*].format", inSink: func(s *sink) any { return &s.Format }, note: "Format of the events: json."},
+	{key: "audit.sink[*].path", inSink: func(s *sink) any { return &s.Path },
+		note: "File, or /dev/stdout, /dev/stderr, /dev/null; of syslog, unix:///socket or udp://host:port."},
+	{key: "audit.sink[*].delivery_guarantee", inSink: func(s *sink) any { return &s.DeliveryGuarantee },
+		note: "best-effort, or enforced: no operation without its event on disk."},
+	{key: "audit.sink[*].include", kind: list, inSink: func(s *sink) any { return &s.Include },
+		note: "Patterns of the operations that the sink is for, such as GET /v1/kv/* or acl.token.*; empty is all."},
+	{key: "audit.sink[*].exclude", kind: list, inSink: func(s *sink) any { return &s.Exclude },
+		note: "Patterns of operations that the sink is not for."},
+	{key: "audit.sink[*].mode", inSink: func(s *sink) any { return &s.Mode }, note: "Permission of the file, in octal."},
 	{key: "audit.sink[*].name", inSink: func(s *sink) any { return &s.Name }, effect: idle, note: "The label says it; this key is older."},
-	{key: "audit.sink[*].rotate_duration", kind: duration, inSink: func(s *sink) any { return &s.RotateDuration }, effect: idle, note: "Age at which a new file starts."},
-	{key: "audit.sink[*].rotate_bytes", kind: integer, inSink: func(s *sink) any { return &s.RotateBytes }, effect: idle, note: "Size at which a new file starts."},
-	{key: "audit.sink[*].rotate_max_files", kind: integer, inSink: func(s *sink) any { return &s.RotateMaxFiles }, effect: idle, note: "Old files to keep; 0 keeps all."},
+	{key: "audit.sink[*].rotate_duration", kind: duration, inSink: func(s *sink) any { return &s.RotateDuration }, note: "Age at which a new file starts."},
+	{key: "audit.sink[*].rotate_bytes", kind: integer, inSink: func(s *sink) any { return &s.RotateBytes }, note: "Size at which a new file starts."},
+	{key: "audit.sink[*].rotate_max_files", kind: integer, inSink: func(s *sink) any { return &s.RotateMaxFiles }, note: "Old files to keep; 0 keeps all."},
 }

@@ -12,21 +12,21 @@ func idleFields() []field {
 		withoutEffect(idle, "", text, `advertise_addr_wan:advertise-wan advertise_addr_ipv4 advertise_addr_ipv6
 			advertise_addr_wan_ipv4 advertise_addr_wan_ipv6 serf_wan:serf-wan-bind
 			alt_domain:alt-domain segment:segment license_path server_name version`),
-		withoutEffect(idle, "", boolean, `discard_check_output enable_agent_tls_for_checks
+		withoutEffect(idle, "", boolean, `enable_agent_tls_for_checks
 			disable_remote_exec disable_update_check disable_anonymous_signature translate_wan_addrs
 			use_streaming_backend disable_coordinates disable_http_unprintable_char_filter
-			disable_host_node_id:disable-host-node-id read_replica:read-replica
-			enable_script_checks:enable-script-checks enable_local_script_checks:enable-local-script-checks`),
-		withoutEffect(idle, "", integer, `check_output_max_size:check_output_max_size retry_max_wan:retry-max-wan
+			disable_host_node_id:disable-host-node-id read_replica:read-replica`),
+		withoutEffect(idle, "", integer, `retry_max_wan:retry-max-wan
 			protocol:protocol raft_protocol:raft-protocol`),
-		withoutEffect(idle, "", duration, `check_update_interval discovery_max_stale session_ttl_min server_rejoin_age_max
+		withoutEffect(idle, "", duration, `discovery_max_stale session_ttl_min server_rejoin_age_max
 			retry_interval_wan:retry-interval-wan reconnect_timeout_wan primary_gateways_interval`),
 		withoutEffect(idle, "", list, `recursors:recursor experiments retry_join_wan:retry-join-wan primary_gateways:primary-gateway
 			serf_wan_allowed_cidrs:serf-wan-allowed-cidrs`),
-		withoutEffect(idle, "", objects, `service services check checks watches segments acl.tokens.managed_service_provider
+		withoutEffect(idle, "", objects, `segments acl.tokens.managed_service_provider
 			config_entries.bootstrap ui_config.metrics_proxy.add_headers`),
 		withoutEffect(inert, "acl.", boolean, "msp_disable_bootstrap"),
-		withoutEffect(idle, "ports.", integer, "sidecar_min_port sidecar_max_port expose_min_port expose_max_port"),
+
+		withoutEffect(idle, "ports.", integer, "expose_min_port expose_max_port"),
 
 		withoutEffect(idle, "dns_config.", boolean, `allow_stale enable_truncate only_passing disable_compression
 			enable_additional_node_meta_txt use_cache prefer_namespace`),

@@ -10,6 +10,9 @@ var seeds = []string{
 	"audit { sink \"a\" { type = \"file\" } sink \"b\" {} }", "node_meta {\n a = <<EOF\nx\nEOF\n}", "a = <<-X\n  b\n  X\n",
 	"telemetry { disable_compat_1.9 = true }", "a = [1, 2.5, \"x${y}\", [], {}]", "service {} service {}", "a = 99999999999999999999",
 	`{"acl": {"enabled": true, "enabled": false}}`, `{"retry_join": ["a", 2, null], "ports": {"http": 1e3}}`, `{"audit":{"sink":{"s":{"nope":1}}}}`,
+	`service { name = "a" connect { sidecar_service { proxy { upstreams { destination_name = "b" local_bind_port = 1 } config { x = [1, { y = null }] } } } } }`,
+	`{"services": [{"Name": "a", "TaggedAddresses": {"lan": {"Address": "::1"}}, "Checks": [{"args": ["x"], "interval": "1s", "header": {"A": ["b"]}}]}]}`,
+	`watches { type = "key" key = "a" handler_type = "http" http_handler_config { path = "http://x" timeout = "1s" } } check { id = "c" ttl = "1m" }`,
 	"a \"b\" \"c\" {}", "\"quoted key\" = 0x1F", "/* open", "a = \"\\u00e9\\x\"", "ui_config { metrics_proxy { add_headers = [{ name = \"a\" }] } }",
 }
 

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/lictor/lictor/internal/audit"
 	"github.com/lictor/lictor/internal/daemon"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -20,7 +22,7 @@ import (
 // and settles bootstrap_expect = 1 (spec: agent.md section 6).
 func validate(c *daemon.Config, given values, host Host) (warnings []string, err error) {
 	for _, check := range []func(*daemon.Config) error{
-		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkAutopilot, checkRaft,
+		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkAutopilot, checkRaft, checkServices,
 		func(c *daemon.Config) error { return advertise(c, host) }, checkAddresses, // last: what they find may be no fault of the files
 	} {
 		if err := check(c); err != nil {
@@ -40,7 +42,7 @@ func validate(c *daemon.Config, given values, host Host) (warnings []string, err
 			"use enable_local_script_checks instead.")
 	}
 	for _, s := range c.Audit.Sinks {
-		if !strings.HasPrefix(s.Path, "/dev/") && s.RotateBytes == 0 && s.RotateDuration == 0 {
+		if s.Type == audit.TypeFile && !audit.IsStream(s.Path) && s.RotateBytes == 0 && s.RotateDuration == 0 {
 			warnings = append(warnings, fmt.Sprintf("audit sink %q: without rotate_duration or rotate_bytes its file grows for ever.", s.Name))
 		}
 	}
@@ -183,22 +185,39 @@ func checkAudit(c *daemon.Config) error {
 	if len(c.Audit.Sinks) == 0 {
 		return errors.New("audit.enabled needs at least one audit.sink")
 	}
+	names := map[string]string{} // of sinks, by the file that they write
 	for _, s := range c.Audit.Sinks {
-		for _, f := range []struct{ key, got, want string }{
-			{"type", s.Type, "file"}, {"format", s.Format, "json"}, {"delivery_guarantee", s.DeliveryGuarantee, "best-effort"},
-		} {
-			if f.got != f.want {
-				return fmt.Errorf("audit sink %q: %s must be %q, not %q", s.Name, f.key, f.want, f.got)
-			}
+		if err := checkSink(s); err != nil {
+			return fmt.Errorf("audit sink %q: %w", s.Name, err)
 		}
-		if s.Path == "" {
-			return fmt.Errorf("audit sink %q: path cannot be empty", s.Name)
+		if s.Type == audit.TypeSyslog || audit.IsStream(s.Path) {
+			continue
 		}
-		if strings.Trim(s.Mode, "01234567") != "" || len(s.Mode) > 4 {
-			return fmt.Errorf("audit sink %q: mode must be octal, such as 0640, not %q", s.Name, s.Mode)
+		path := filepath.Clean(audit.LogPath(s.Path))
+		if other, taken := names[path]; taken {
+			return fmt.Errorf("audit sink %q: sink %q writes to %s already", s.Name, other, path)
 		}
+		names[path] = s.Name
 	}
 	return nil
+}
+
+func checkSink(s daemon.AuditSink) error {
+	for _, f := range []struct {
+		key, got string
+		want     []string
+	}{
+		{"type", s.Type, []string{audit.TypeFile, audit.TypeSyslog}}, {"format", s.Format, []string{"json"}},
+		{"delivery_guarantee", s.DeliveryGuarantee, []string{"best-effort", daemon.Enforced}},
+	} {
+		if !slices.Contains(f.want, f.got) {
+			return fmt.Errorf("%s must be \"%s\", not %q", f.key, strings.Join(f.want, `" or "`), f.got)
+		}
+	}
+	if strings.Trim(s.Mode, "01234567") != "" || len(s.Mode) > 4 {
+		return fmt.Errorf("mode must be octal, such as 0640, not %q", s.Mode)
+	}
+	return s.Sink().Check()
 }
 
 func checkHTTP(c *daemon.Config) error {

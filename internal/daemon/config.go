@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/autopilot"
+	"github.com/lictor/lictor/internal/check"
 	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/watch"
 )
 
 // Config is everything an agent runs with, after files and flags were merged
@@ -62,10 +64,14 @@ type Config struct {
 	Autopilot         autopilot.Config // what counts before an operator has chosen; zero is the defaults
 
 	Services           []local.ServiceDefinition // of the configuration's files
-	Checks             []local.CheckDefinition
+	Checks             []check.Definition
 	EnableScripts      bool          // checks that are registered over the API may run programs
 	EnableLocalScripts bool          // those of the configuration's files may
 	CheckUpdates       time.Duration // check_update_interval: how long news of a check's output alone may wait; 0 is at once
+	CheckOutputMax     int           // bytes of a check's output that are kept; 0 is 4096
+	DiscardCheckOutput bool          // nothing of a check's output is kept
+	SidecarPorts       local.Ports   // for sidecars without a port
+	Watches            []Watch
 
 	ACL         ACL
 	TLS         TLS
@@ -76,6 +82,14 @@ type Config struct {
 	Log         logging.Config
 
 	Idle []string // keys of the settings given that nothing acts on yet, to be logged once
+}
+
+// Watch is a watches block: what to follow, and who is told of its changes.
+type Watch struct {
+	watch.Query
+	watch.Handler
+	Datacenter string         // empty is the agent's own
+	Token      logging.Secret // empty is the agent's default token
 }
 
 // Ports are TCP (and for gossip and DNS also UDP) port numbers; -1 means off.
@@ -147,6 +161,7 @@ type Audit struct {
 // AuditSink is one sink of the audit stanza (spec: audit.md section 1).
 type AuditSink struct {
 	Name, Type, Format, Path, DeliveryGuarantee, Mode string
+	Include, Exclude                                  []string // patterns of operations
 	RotateDuration                                    time.Duration
 	RotateMaxFiles                                    int
 	RotateBytes                                       int64
