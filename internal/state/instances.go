@@ -2,6 +2,7 @@ package state
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -28,7 +29,9 @@ var (
 		}
 	})
 	instancesByKind = store.Many("kind", func(i *catalog.Instance, add func(tenancy.Scope, string)) {
-		add(i.Scope, string(i.Kind))
+		if i.Kind != catalog.KindTypical { // these are most, and nobody asks for them alone
+			add(i.Scope, string(i.Kind))
+		}
 	})
 
 	instances = &resource[catalog.Instance]{
@@ -85,6 +88,10 @@ func (tx *Tx) ConnectInstances(ws memdb.WatchSet, s tenancy.Scope, name string) 
 
 // KindInstances returns the instances of a kind. s may be the wildcard namespace.
 func (tx *Tx) KindInstances(ws memdb.WatchSet, s tenancy.Scope, kind catalog.Kind) ([]*catalog.Instance, error) {
+	if kind == catalog.KindTypical {
+		all, err := tx.Instances(ws, s)
+		return slices.DeleteFunc(all, func(i *catalog.Instance) bool { return i.Kind != kind }), err
+	}
 	return instances.by(tx, ws, instancesByKind, s, string(kind))
 }
 
