@@ -23,9 +23,9 @@ const (
 	numResources
 )
 
-// The partition and the namespace as objects that can be read and managed: what
-// "policy" directly inside their blocks speaks about. Requests name them through
-// methods of Authorizer of their own.
+// The partition and the namespace as objects: what "policy" directly inside their
+// blocks speaks about. That of a namespace counts in ManagesNamespace; that of a partition gives
+// nothing, because partitions are managed with operator (tenancy.md section 3).
 const (
 	partitionObject = numResources + iota
 	namespaceObject
@@ -82,6 +82,9 @@ var (
 	ACLWrite      = Permission{Resource: ACL, Access: Write}
 	AgentRead     = Permission{Resource: Agent, Access: Read}
 	AgentWrite    = Permission{Resource: Agent, Access: Write}
+	KeyRead       = Permission{Resource: Key, Access: Read}
+	KeyList       = Permission{Resource: Key, Access: List}
+	KeyWrite      = Permission{Resource: Key, Access: Write}
 	KeyringRead   = Permission{Resource: Keyring, Access: Read}
 	KeyringWrite  = Permission{Resource: Keyring, Access: Write}
 	NodeRead      = Permission{Resource: Node, Access: Read}
@@ -90,6 +93,11 @@ var (
 	OperatorWrite = Permission{Resource: Operator, Access: Write}
 	ServiceRead   = Permission{Resource: Service, Access: Read}
 	ServiceWrite  = Permission{Resource: Service, Access: Write}
+	SessionRead   = Permission{Resource: Session, Access: Read}
+	SessionWrite  = Permission{Resource: Session, Access: Write}
+
+	// KeyWritePrefix is KeyWrite on every key that begins with the segment.
+	KeyWritePrefix = Permission{Resource: Key, Access: Write, WritePrefix: true}
 )
 
 // String returns "resource:access" as denials say it.
