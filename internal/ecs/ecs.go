@@ -32,6 +32,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"acl-controller", "Sets up auth methods and rules, and removes tokens of tasks that are gone", aclController},
 		{"app-entrypoint", "Runs the application and delays its end", appEntrypoint},
 		{"envoy-entrypoint", "Runs Envoy until the application has stopped", envoyEntrypoint},
 		{"health-sync", "Reports the health of containers, and logs out at the end", healthSync},
