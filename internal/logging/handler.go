@@ -19,13 +19,18 @@ type handler struct {
 	name   string // dotted
 	prefix string // of the keys inside a group, with its dot
 	pairs  []byte // formatted pairs of WithAttrs
+	others []byte // the same in the other form, for followers
 }
 
-func (h *handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level.Level() }
+func (h *handler) Enabled(_ context.Context, l slog.Level) bool {
+	return l >= h.level.Level() || h.out.followers.want(l)
+}
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *h
-	c.pairs = slices.Clip(c.pairs)
+	c.pairs, c.others = slices.Clip(c.pairs), slices.Clip(c.others)
+	other := c
+	other.json = !c.json
 	for _, a := range attrs {
 		if a.Key == moduleKey {
 			if m, ok := a.Value.Any().(module); ok {
@@ -34,6 +39,7 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 			}
 		}
 		c.pairs = c.appendPair(c.pairs, c.prefix, a)
+		c.others = other.appendPair(c.others, c.prefix, a)
 	}
 	return &c
 }
@@ -53,19 +59,33 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }
 const maxPooled = 16 << 10
 
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
-	p := buffers.Get().(*[]byte)
-	b := (*p)[:0]
-	if h.json {
-		b = h.appendJSONLine(b, r)
-	} else {
-		b = h.appendTextLine(b, r)
+	if h.out.followers.want(r.Level) {
+		h.out.followers.tell(h, r)
 	}
+	if r.Level < h.level.Level() {
+		return nil
+	}
+	p := buffers.Get().(*[]byte)
+	b := h.appendLine((*p)[:0], r, h.json)
 	err := h.out.write(r.Level, b)
 	if cap(b) <= maxPooled {
 		*p = b
 		buffers.Put(p)
 	}
 	return err
+}
+
+// appendLine appends the record as one line in the form asked for.
+func (h *handler) appendLine(b []byte, r slog.Record, asJSON bool) []byte {
+	if asJSON != h.json {
+		other := *h
+		other.json, other.pairs, other.others = asJSON, h.others, h.pairs
+		h = &other
+	}
+	if asJSON {
+		return h.appendJSONLine(b, r)
+	}
+	return h.appendTextLine(b, r)
 }
 
 // appendPair appends one pair, or each pair of a group.

@@ -64,6 +64,8 @@ const moduleKey = "@module"
 
 // output is where finished lines go. Lines are written whole and one at a time.
 type output struct {
+	followers followers
+
 	mu      sync.Mutex // guards writing to each of writers
 	writers []lineWriter
 	closers []io.Closer
