@@ -37,6 +37,9 @@ type TokenFile interface {
 
 // AgentTokens are an agent's own tokens by kind. They are safe for concurrent use.
 type AgentTokens struct {
+	// Changed, if it is not nil, is called after a token was set. Set it before the first Set.
+	Changed func()
+
 	file TokenFile
 
 	mu     sync.RWMutex
@@ -67,6 +70,16 @@ func (t *AgentTokens) Get(kind string) logging.Secret {
 // Set sets the token of a kind, or with "" removes it. It counts from the
 // next request on. If it cannot be kept nothing changes.
 func (t *AgentTokens) Set(kind string, secret logging.Secret) error {
+	if err := t.set(kind, secret); err != nil {
+		return err
+	}
+	if t.Changed != nil {
+		t.Changed()
+	}
+	return nil
+}
+
+func (t *AgentTokens) set(kind string, secret logging.Secret) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	changed := maps.Clone(t.tokens)

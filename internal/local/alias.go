@@ -52,7 +52,7 @@ func (s *State) aliasedElsewhere(c *checkItem) check.Aliased {
 		}
 		q := &api.QueryOptions{
 			Namespace: c.check.Namespace, Partition: s.cfg.partition(), WaitIndex: index,
-			Token: orNone(s.tokensOf(c.token)[0]),
+			Token: orNone(s.tokensOf(c.token, c.source)[0]),
 		}
 		var all []catalog.Check
 		meta, err := s.cfg.Client.Raw().Query("/v1/health/node/"+c.def.AliasNode, &all, q.WithContext(ctx))

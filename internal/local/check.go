@@ -166,6 +166,9 @@ func (s *State) putCheck(c *checkItem) {
 // note takes the result of a check over. News of the output alone may wait, so
 // that a text that is never twice the same is not written to the catalog each time.
 func (s *State) note(c *checkItem, r check.Status) {
+	if s.cfg.DiscardOutput {
+		r.Output = ""
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.checks[c.key()] != c || c.check.Status == r.Status && c.check.Output == r.Output {

@@ -43,7 +43,10 @@ func orNone(s logging.Secret) string { return cmp.Or(s.Reveal(), noToken) }
 
 // tokensOf returns what an item is synced with, the first one first: its own
 // token, or the agent's default one; and should nobody know that any more, what the agent itself uses.
-func (s *State) tokensOf(own logging.Secret) []logging.Secret {
+func (s *State) tokensOf(own logging.Secret, from source) []logging.Secret {
+	if own == "" && from == fromFile {
+		own = secret(s.cfg.FileToken)
+	}
 	agent := s.agentToken()
 	first := cmp.Or(own, secret(s.cfg.DefaultToken), agent)
 	if first.Equal(agent) {

@@ -45,17 +45,17 @@ func (s *State) compare(ctx context.Context) error {
 func (s *State) nextToken(asked []logging.Secret, seen *picture) (logging.Secret, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh := func(own logging.Secret) (logging.Secret, bool) {
-		token := s.tokensOf(own)[0]
+	fresh := func(own logging.Secret, from source) (logging.Secret, bool) {
+		token := s.tokensOf(own, from)[0]
 		return token, !slices.ContainsFunc(asked, token.Equal)
 	}
 	for k, i := range s.services {
-		if token, ok := fresh(i.token); ok && seen.services[k] == nil {
+		if token, ok := fresh(i.token, i.source); ok && seen.services[k] == nil {
 			return token, true
 		}
 	}
 	for k, c := range s.checks {
-		if token, ok := fresh(c.token); ok && seen.checks[k] == nil {
+		if token, ok := fresh(c.token, c.source); ok && seen.checks[k] == nil {
 			return token, true
 		}
 	}
@@ -64,13 +64,13 @@ func (s *State) nextToken(asked []logging.Secret, seen *picture) (logging.Secret
 
 // look adds to seen what a token may read of this node. A refusal is as good as nothing to see.
 func (s *State) look(ctx context.Context, token logging.Secret, seen *picture) error {
-	q := (&api.QueryOptions{Namespace: tenancy.Wildcard, Partition: s.cfg.partition(), Token: orNone(token)}).WithContext(ctx)
 	var services struct {
 		Node     *catalog.Node
 		Services []*catalog.Service
 	}
 	var checks []*catalog.Check
-	no, err := send([]logging.Secret{token}, func(string) error {
+	no, err := send(ctx, []logging.Secret{token}, func(ctx context.Context, token string) error {
+		q := (&api.QueryOptions{Namespace: tenancy.Wildcard, Partition: s.cfg.partition(), Token: token}).WithContext(ctx)
 		_, err := s.cfg.Client.Raw().Query("/v1/catalog/node-services/"+s.cfg.NodeName, &services, q)
 		if err == nil {
 			_, err = s.cfg.Client.Raw().Query("/v1/health/node/"+s.cfg.NodeName, &checks, q)

@@ -43,6 +43,7 @@ type Config struct {
 	CheckUpdates  time.Duration // how long news of a check's output alone may wait; 0 is not at all
 	RemoteScripts bool          // checks that are registered over the API may run programs
 	LocalScripts  bool          // those of configuration files may
+	DiscardOutput bool          // of checks
 	Check         check.Options // of every check; the State sets what belongs to one alone
 
 	Log *slog.Logger

@@ -123,7 +123,7 @@ func (s *State) collect() *work {
 
 func (s *State) pushNode(ctx context.Context) error {
 	n := s.cfg.Node()
-	err := s.register(ctx, "", &registration{
+	err := s.register(ctx, []logging.Secret{s.agentToken()}, &registration{
 		ID: n.ID, Node: n.Node, Address: n.Address, TaggedAddresses: n.TaggedAddresses, NodeMeta: n.Meta,
 	}, slog.String(logging.Node, n.Node))
 	if err == nil {
@@ -140,7 +140,7 @@ func (s *State) pushService(ctx context.Context, p pushedService) error {
 	for _, c := range p.checks {
 		r.Checks = append(r.Checks, c.check)
 	}
-	if err := s.register(ctx, p.item.token, r, slog.String(logging.Service, p.service.ID)); err != nil {
+	if err := s.register(ctx, s.tokensOf(p.item.token, p.item.source), r, slog.String(logging.Service, p.service.ID)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -168,7 +168,7 @@ func (c *checkItem) pushed(p pushedCheck) {
 func (s *State) pushCheck(ctx context.Context, p pushedCheck) error {
 	r := s.onNode()
 	r.Checks = []catalog.Check{p.check}
-	if err := s.register(ctx, p.item.token, r, slog.String("check", p.check.CheckID)); err != nil {
+	if err := s.register(ctx, s.tokensOf(p.item.token, p.item.source), r, slog.String("check", p.check.CheckID)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -183,8 +183,8 @@ func (s *State) onNode() *registration {
 	return &registration{ID: n.ID, Node: n.Node, Address: n.Address, SkipNodeUpdate: true}
 }
 
-// register sends r with a token, or with what stands in for it.
-func (s *State) register(ctx context.Context, token logging.Secret, r *registration, what slog.Attr) error {
+// register sends r with one of the tokens.
+func (s *State) register(ctx context.Context, tokens []logging.Secret, r *registration, what slog.Attr) error {
 	r.Partition = s.cfg.partition()
 	namespace := ""
 	switch {
@@ -193,7 +193,7 @@ func (s *State) register(ctx context.Context, token logging.Secret, r *registrat
 	case len(r.Checks) > 0:
 		namespace = r.Checks[0].Namespace
 	}
-	no, err := send(s.tokensOf(token), func(token string) error {
+	no, err := send(ctx, tokens, func(ctx context.Context, token string) error {
 		_, err := s.cfg.Client.Raw().Write("/v1/catalog/register", r, nil, s.options(ctx, namespace, token))
 		return err
 	})
@@ -208,7 +208,7 @@ func (s *State) pushRemoval(ctx context.Context, k key, r removed, service bool)
 		d.CheckID, d.ServiceID = "", k.id
 		what, from = slog.String(logging.Service, k.id), s.removedServices
 	}
-	no, err := send(s.tokensOf(r.token), func(token string) error {
+	no, err := send(ctx, s.tokensOf(r.token, r.source), func(ctx context.Context, token string) error {
 		_, err := s.cfg.Client.Raw().Write("/v1/catalog/deregister", d, nil, s.options(ctx, k.namespace, token))
 		return err
 	})

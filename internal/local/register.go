@@ -258,7 +258,7 @@ func (s *State) remove(k key) error {
 			continue
 		}
 		delete(s.services, other)
-		s.removedServices[other] = removed{token: i.token}
+		s.removedServices[other] = removed{token: i.token, source: i.source}
 		services = append(services, other)
 	}
 	for ck, c := range s.checks {
@@ -282,7 +282,7 @@ func (s *State) remove(k key) error {
 func (s *State) dropCheck(k key, c *checkItem) {
 	c.end()
 	delete(s.checks, k)
-	s.removedChecks[k] = removed{token: c.token, serviceID: c.check.ServiceID}
+	s.removedChecks[k] = removed{token: c.token, source: c.source, serviceID: c.check.ServiceID}
 }
 
 // Load replaces what configuration files have defined before. What is wrong is

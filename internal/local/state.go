@@ -53,6 +53,7 @@ type checkItem struct {
 // removed is what the catalog is still to forget.
 type removed struct {
 	token     logging.Secret
+	source    source
 	serviceID string // of a check: the service it belongs to
 }
 

@@ -22,6 +22,7 @@ const (
 	smallest   = 128         // nodes of one; each doubling adds a period
 	firstRetry = time.Second
 	lastRetry  = 15 * time.Second
+	askTime    = 30 * time.Second     // for a server to answer
 	staggering = 5 * time.Millisecond // for each node, when all compare for the same reason
 )
 
@@ -134,10 +135,12 @@ type refusal struct {
 // send runs a request with one token after the other, as long as the one before
 // belongs to nobody. It returns what the server refused with, nil if it did as
 // asked, and an error where a retry may help.
-func send(tokens []logging.Secret, request func(token string) error) (*refusal, error) {
+func send(ctx context.Context, tokens []logging.Secret, request func(ctx context.Context, token string) error) (*refusal, error) {
 	var no *refusal
 	for _, token := range tokens {
-		err := request(orNone(token))
+		limited, cancel := context.WithTimeout(ctx, askTime)
+		err := request(limited, orNone(token))
+		cancel()
 		var answer api.StatusError
 		switch {
 		case err == nil:
