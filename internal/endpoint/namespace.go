@@ -43,23 +43,13 @@ func (e *Namespaces) Set(ctx context.Context, who acl.Caller, name string, n ten
 	if name != "" && !strings.EqualFold(name, n.Name) {
 		return nil, errs.New(errs.Invalid, "Namespace name in URL and payload do not match")
 	}
+	if err := checkNamespace(e.Store.Read(), who, &n, root); err != nil {
+		return nil, err
+	}
+	if _, err := e.Raft.Propose(ctx, fsm.NamespaceSet{Namespace: n, Management: managementPolicy(n.Scope())}); err != nil {
+		return nil, err
+	}
 	tx := e.Store.Read()
-	if err := checkNamespace(tx, who, &n, root); err != nil {
-		return nil, err
-	}
-	old, err := tx.Namespace(nil, n.Partition, n.Name)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := e.Raft.Propose(ctx, fsm.NamespaceSet{Namespace: n}); err != nil {
-		return nil, err
-	}
-	if old == nil {
-		if err := e.addManagementPolicy(ctx, n.Scope()); err != nil {
-			return nil, err
-		}
-	}
-	tx = e.Store.Read()
 	stored, err := tx.Namespace(nil, n.Partition, n.Name)
 	if err != nil || stored == nil {
 		return nil, err
@@ -233,9 +223,9 @@ session_prefix "" {
 }
 `
 
-// addManagementPolicy gives a new namespace its policy (tenancy.md section 7.2).
+// managementPolicy is the policy that a new namespace gets (tenancy.md section 7.2).
 // It is an ordinary one: it can be changed and deleted.
-func (b *Backend) addManagementPolicy(ctx context.Context, s tenancy.Scope) error {
+func managementPolicy(s tenancy.Scope) *acl.Policy {
 	p := acl.Policy{
 		ID:          uuid.New(),
 		Name:        "namespace-management",
@@ -244,9 +234,5 @@ func (b *Backend) addManagementPolicy(ctx context.Context, s tenancy.Scope) erro
 		Scope:       s,
 	}
 	p.SetHash()
-	if _, err := b.Raft.Propose(ctx, fsm.PolicySet{Policy: p}); err != nil {
-		// Not the error itself, which may say that nothing was changed.
-		return errs.Errorf(errs.KindOf(err), "the namespace exists, but without its management policy: %v", err)
-	}
-	return nil
+	return &p
 }

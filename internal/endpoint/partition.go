@@ -34,18 +34,9 @@ func (e *Partitions) Set(ctx context.Context, who acl.Caller, name string, p ten
 	if err := tenancy.ValidatePartition(p.Name); err != nil {
 		return nil, err
 	}
-	old, err := e.Store.Read().Partition(nil, p.Name)
-	if err != nil {
+	s := tenancy.Scope{Partition: p.Name, Namespace: tenancy.DefaultName}
+	if _, err := e.Raft.Propose(ctx, fsm.PartitionSet{Partition: p, Management: managementPolicy(s)}); err != nil {
 		return nil, err
-	}
-	if _, err := e.Raft.Propose(ctx, fsm.PartitionSet{Partition: p}); err != nil {
-		return nil, err
-	}
-	if old == nil {
-		s := tenancy.Scope{Partition: p.Name, Namespace: tenancy.DefaultName}
-		if err := e.addManagementPolicy(ctx, s); err != nil {
-			return nil, err
-		}
 	}
 	return e.Store.Read().Partition(nil, p.Name)
 }

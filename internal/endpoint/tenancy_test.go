@@ -8,6 +8,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
 )
@@ -54,6 +55,29 @@ func TestPartitions(t *testing.T) {
 	}
 	_, _, err = w.parts.Read(ctx, w.root, "x", Read{})
 	wantError(t, err, errs.NotFound, "Partition not found")
+}
+
+// Whatever happens in between, there is no namespace without its policy.
+func TestANamespaceAndItsPolicyAreOneCommand(t *testing.T) {
+	w := newWorld(t)
+	commands := 0
+	w.raft.before = func(fsm.Command) { commands++ }
+	s := w.in("p", "team")
+	if commands != 2 {
+		t.Errorf("%d commands for a partition and a namespace", commands)
+	}
+	for _, at := range []tenancy.Scope{s, s.PartitionRoot()} {
+		policy, _, err := w.policies.Read(ctx, w.root, PolicyRead{Scope: at, Name: "namespace-management"})
+		p := must(policy, err)(t)
+		if err := w.policies.Delete(ctx, w.root, at, p.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(w.parts.Set(ctx, w.root, "", tenancy.Partition{Name: "p", Description: "d"}))(t)
+	must(w.spaces.Set(ctx, w.root, "", tenancy.Namespace{Name: "team", Partition: "p", Description: "d"}))(t)
+	if list, _, err := w.policies.List(ctx, w.root, PolicyList{Scope: tenancy.Scope{Partition: "p", Namespace: "*"}}); err != nil || len(list) > 0 {
+		t.Errorf("policies that were deleted are back: %v, %v", list, err)
+	}
 }
 
 func TestNamespaces(t *testing.T) {

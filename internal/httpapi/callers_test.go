@@ -193,7 +193,7 @@ var expectations = []expectation{
 const (
 	noneAllowed = `200 [{"Resource":"acl","Access":"read","Allow":false},{"Resource":"operator","Access":"read","Allow":false}]`
 	ownToken    = `200 {"AccessorID":"<caller>"`
-	onlyTeam    = `200 [{"Name":"team","Partition":"default","CreateIndex":16,"ModifyIndex":16}]$`
+	onlyTeam    = `200 [{"Name":"team","Partition":"default","CreateIndex":14,"ModifyIndex":14}]$`
 	writeAgent  = `agent "n1" { policy = "write" }`
 	agentWrite  = `'agent:write' on "n1"`
 )
