@@ -111,16 +111,7 @@ func (a *Authorizer) AnyIn(s tenancy.Scope) bool {
 // object: policy directly inside its block. The operator permission, which
 // serves as well, is asked for separately (tenancy.md section 2).
 func (a *Authorizer) ManagesNamespace(s tenancy.Scope, want Access) bool {
-	return a.manages(s, namespaceObject, want)
-}
-
-// ManagesPartition is ManagesNamespace for a partition.
-func (a *Authorizer) ManagesPartition(partition string, want Access) bool {
-	return a.manages(tenancy.Scope{Partition: partition, Namespace: tenancy.DefaultName}, partitionObject, want)
-}
-
-func (a *Authorizer) manages(s tenancy.Scope, r Resource, want Access) bool {
-	return a.all || grants(findIn(a.layers, s, r, "", false), want)
+	return a.all || grants(findIn(a.layers, s, namespaceObject, "", false), want)
 }
 
 // home returns the scope whose rules decide about p on something in s.

@@ -210,8 +210,8 @@ func TestAllowAllAndDenyAll(t *testing.T) {
 			}
 		}
 	}
-	if !AllowAll().AnyIn(s) || DenyAll().AnyIn(s) || !AllowAll().ManagesNamespace(s, Write) || DenyAll().ManagesPartition("p", Read) {
-		t.Error("AnyIn or Manages do not follow")
+	if !AllowAll().AnyIn(s) || DenyAll().AnyIn(s) || !AllowAll().ManagesNamespace(s, Write) || DenyAll().ManagesNamespace(s, Read) {
+		t.Error("AnyIn or ManagesNamespace do not follow")
 	}
 	for _, p := range []Permission{{Resource: Key}, {Resource: Key, Access: Deny}, {Resource: numResources, Access: Read}, {Resource: namespaceObject, Access: Read}, {Resource: Service, Access: List}} {
 		if AllowAll().Allowed(s, p, "") {

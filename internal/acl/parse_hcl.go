@@ -8,15 +8,22 @@ import (
 	"unicode/utf8"
 )
 
-// hclParser reads the part of HCL 1 that rules use: blocks, assignments of
-// strings and objects, comments, here-documents. Strings have HCL's escapes;
-// ${…} is refused, because HCL reads quotes and escapes inside it otherwise.
+// hclParser reads the part of HCL 1 that rules use, straight from the text:
+//
+//	document = { entry [","] }
+//	entry    = word "=" value | word { word } block
+//	word     = identifier | string
+//	value    = block | "[" { block [","] } "]" | string | here-document | number | boolean
+//	block    = "{" { entry [","] } "}"
+//
+// Strings have HCL's escapes; ${…} is refused, because HCL reads quotes and
+// escapes inside it otherwise.
 type hclParser struct{ *cursor }
 
-func (p *hclParser) document() ([]item, error) { return p.itemsUntil(p.done) }
+func (p *hclParser) document() ([]item, error) { return p.entries(p.done) }
 
-// itemsUntil reads entries until end holds. A comma may follow an entry.
-func (p *hclParser) itemsUntil(end func() bool) ([]item, error) {
+// entries reads until end holds.
+func (p *hclParser) entries(end func() bool) ([]item, error) {
 	var items []item
 	for {
 		if err := p.skipBlank(); err != nil {
@@ -25,62 +32,58 @@ func (p *hclParser) itemsUntil(end func() bool) ([]item, error) {
 		if end() {
 			return items, nil
 		}
-		it, err := p.item()
+		it, err := p.entry()
 		if err != nil {
 			return nil, err
 		}
 		items = append(items, it)
-		if err := p.skipBlank(); err != nil {
+		if _, err := p.comma(); err != nil {
 			return nil, err
 		}
-		if p.is(',') {
-			p.skip(1)
-		}
 	}
 }
 
-// item reads keys and then a block or an assignment.
-func (p *hclParser) item() (item, error) {
-	var it item
-	for {
-		if err := p.skipBlank(); err != nil {
-			return it, err
-		}
-		switch {
-		case p.is('"') || p.startsIdentifier():
-			k, err := p.key()
-			if err != nil {
-				return it, err
-			}
-			it.keys = append(it.keys, k)
-		case len(it.keys) == 0:
-			return it, syntaxError(p.at, "expected a key got: %s", p.found())
-		case p.is('{'):
-			v, err := p.object()
-			it.value = v
-			return it, err
-		case p.is('=') && len(it.keys) == 1:
-			p.skip(1)
-			v, err := p.value()
-			it.value, it.assigned = v, true
-			return it, err
-		case p.is('='):
-			return it, syntaxError(p.at, "a block with a label takes no '=': %s \"…\" { … }", it.keys[0].text)
-		default:
-			return it, syntaxError(p.at, "expected '{' or '=' after %s got: %s", joinKeys(it.keys), p.found())
-		}
+func (p *hclParser) entry() (it item, err error) {
+	if it.keys, err = p.words(); err != nil {
+		return it, err
 	}
+	switch {
+	case len(it.keys) == 0:
+		return it, syntaxError(p.at, "expected a word got: %s", p.found())
+	case p.is('{'):
+		it.value, err = p.block()
+	case !p.is('='):
+		err = syntaxError(p.at, "expected '{' or '=' after %s got: %s", joinKeys(it.keys), p.found())
+	case len(it.keys) > 1:
+		err = syntaxError(p.at, "a block with a label takes no '=': %s \"…\" { … }", it.keys[0].text)
+	default:
+		p.skip(1)
+		it.assigned = true
+		it.value, err = p.value()
+	}
+	return it, err
 }
 
-func (p *hclParser) key() (key, error) {
-	k := key{at: p.at}
-	var err error
-	if p.is('"') {
-		k.text, err = p.str()
-	} else {
-		k.text = p.identifier()
+// words reads the words that an entry begins with, and what is blank after them.
+func (p *hclParser) words() ([]key, error) {
+	var words []key
+	for p.is('"') || p.startsIdentifier() {
+		word := key{at: p.at}
+		var err error
+		if p.is('"') {
+			word.text, err = p.str()
+		} else {
+			word.text = p.identifier()
+		}
+		if err == nil {
+			err = p.skipBlank()
+		}
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, word)
 	}
-	return k, err
+	return words, nil
 }
 
 func (p *hclParser) value() (value, error) {
@@ -91,9 +94,9 @@ func (p *hclParser) value() (value, error) {
 	var err error
 	switch {
 	case p.is('{'):
-		return p.object()
+		return p.block()
 	case p.is('['):
-		return p.list()
+		return p.blocks()
 	case p.is('"'):
 		v.kind = stringValue
 		v.text, err = p.str()
@@ -112,8 +115,8 @@ func (p *hclParser) value() (value, error) {
 	return v, nil
 }
 
-// object reads a block; the cursor stands on its opening brace.
-func (p *hclParser) object() (value, error) {
+// block reads what is in braces; the cursor stands on the first.
+func (p *hclParser) block() (value, error) {
 	v := value{at: p.at, kind: objectValue}
 	if err := p.enter(); err != nil {
 		return v, err
@@ -121,18 +124,18 @@ func (p *hclParser) object() (value, error) {
 	defer p.leave()
 	p.skip(1)
 	var err error
-	if v.items, err = p.itemsUntil(func() bool { return p.done() || p.is('}') }); err != nil {
+	if v.items, err = p.entries(func() bool { return p.done() || p.is('}') }); err != nil {
 		return v, err
 	}
-	if p.done() {
+	if p.done() { // the text that clients know (acl.md section 5)
 		return v, syntaxError(p.at, "object expected closing RBRACE got: EOF")
 	}
 	p.skip(1)
 	return v, nil
 }
 
-// list reads a list of objects and returns their entries together.
-func (p *hclParser) list() (value, error) {
+// blocks reads a list of blocks and returns their entries together.
+func (p *hclParser) blocks() (value, error) {
 	all := value{at: p.at, kind: objectValue}
 	p.skip(1)
 	for {
@@ -146,20 +149,26 @@ func (p *hclParser) list() (value, error) {
 		if !p.is('{') {
 			return all, syntaxError(p.at, "lists hold objects only, got: %s", p.found())
 		}
-		v, err := p.object()
+		v, err := p.block()
 		if err != nil {
 			return all, err
 		}
 		all.items = append(all.items, v.items...)
-		if err := p.skipBlank(); err != nil {
+		if more, err := p.comma(); err != nil {
 			return all, err
-		}
-		if p.is(',') {
-			p.skip(1)
-		} else if !p.is(']') {
-			return all, syntaxError(p.at, "list expected closing RBRACK got: %s", p.found())
+		} else if !more && !p.is(']') {
+			return all, syntaxError(p.at, "expected ',' or ']' in a list got: %s", p.found())
 		}
 	}
+}
+
+// comma moves over what is blank and a comma, and reports whether there was one.
+func (p *hclParser) comma() (bool, error) {
+	if err := p.skipBlank(); err != nil || !p.is(',') {
+		return false, err
+	}
+	p.skip(1)
+	return true, nil
 }
 
 // str reads a string; the cursor stands on its quote.

@@ -95,7 +95,7 @@ func (p *jsonParser) array() (value, error) {
 		}
 		if n > 0 {
 			if !p.is(',') {
-				return all, syntaxError(p.at, "list expected closing RBRACK got: %s", p.found())
+				return all, syntaxError(p.at, "expected ',' or ']' in a list got: %s", p.found())
 			}
 			p.skip(1)
 			p.skipSpace()

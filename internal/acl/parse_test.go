@@ -153,7 +153,7 @@ func TestParseRulesRefuses(t *testing.T) {
 		{"invalid UTF-8", "# \xff", "Failed to parse ACL rules: the text is not valid UTF-8"},
 		{"a control character, even in a comment", "# \x00", "Failed to parse ACL rules: the text has a control character at byte 2"},
 		{"a word without quotes", `acl = read`, parse + `1:7: expected a string in quotes got: read`},
-		{"a stray brace", `}`, parse + `1:1: expected a key got: }`},
+		{"a stray brace", `}`, parse + `1:1: expected a word got: }`},
 		{"a namespace without a name", `namespace "" { acl = "read" }`, parse + `1:1: namespace "" is no valid name; namespace_prefix "" stands for all`},
 		{"a namespace that cannot exist", `namespace "a b" { acl = "read" }`, parse + `1:1: namespace "a b" is no valid name; namespace_prefix "" stands for all`},
 		{"the wildcard for a namespace", `namespace "*" { acl = "read" }`, parse + `1:1: namespace "*" is no valid name; namespace_prefix "" stands for all`},

@@ -214,9 +214,8 @@ func TestManagesFollowsPolicyOfTheBlock(t *testing.T) {
 		got  bool
 		want bool
 	}{
-		{"read the partition", a.ManagesPartition("p", Read), true},
-		{"write the partition", a.ManagesPartition("p", Write), false},
-		{"another partition, whatever the default", a.ManagesPartition("q", Read), false},
+		{"a namespace of the partition's default, by the partition's rule", a.ManagesNamespace(in(t, "p", ""), Read), false},
+		{"a namespace that no rule names, whatever the default", a.ManagesNamespace(in(t, "q", ""), Read), false},
 		{"write a namespace of the prefix", a.ManagesNamespace(in(t, "p", "t2"), Write), true},
 		{"write the namespace with a rule of its own", a.ManagesNamespace(in(t, "p", "t1"), Write), false},
 		{"read the namespace with a rule of its own", a.ManagesNamespace(in(t, "p", "t1"), Read), true},
