@@ -16,9 +16,9 @@ import (
 	"github.com/lictor/lictor/internal/ca"
 )
 
-// The matrix of attacks.md (CVE-2018-19653, 2019-9764 and 2021-37219): what a server
-// demands, what who dials it demands and presents, and who it is then taken for.
-func TestOptionMatrix(t *testing.T) {
+// One option did not imply what it cannot do without, and connections were in the clear:
+// what a server demands, what who dials it demands and presents, and who it is then taken for.
+func TestCVE_2018_19653_OptionMatrix(t *testing.T) {
 	ours, other, meshCA := newAuthority(t), newAuthority(t), newAuthority(t)
 	serverPair, clientPair := ours.server(t, "dc1"), ours.client(t, "dc1")
 	with := func(cfg TLSConfig, change func(*TLSConfig)) TLSConfig { change(&cfg); return cfg }
@@ -157,6 +157,69 @@ func checkRaft(t *testing.T, addr string, dialler *TLS, want string) {
 	case want != "ok" && (err == nil || !strings.Contains(err.Error(), want)):
 		t.Errorf("raft: %v, want %q", err, want)
 	}
+}
+
+// The name of the dialled server was not verified where that was asked for. Here it is,
+// whatever else is asked for, and raft verifies it always.
+func TestCVE_2019_9764_TheNameOfAServerIsVerified(t *testing.T) {
+	ours := newAuthority(t)
+	impostors := map[string]ca.Pair{
+		"a client agent":             ours.client(t, "dc1"),
+		"an operator":                ours.cli(t),
+		"another datacenter":         ours.server(t, "dc2"),
+		"a wildcard":                 ours.custom(t, []string{"*.dc1.consul", "*.consul"}),
+		"a name that ends alike":     ours.custom(t, []string{"xserver.dc1.consul"}),
+		"a name that goes on":        ours.custom(t, []string{"server.dc1.consul.evil.example"}),
+		"an address and no name":     ours.custom(t, nil),
+		"a server's name as address": ours.custom(t, nil, "spiffe://x.consul/server.dc1.consul"),
+	}
+	own := ours.server(t, "dc1")
+	for name, pair := range impostors {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := open(t, newTLS(t, strict(pair, ours)), defaultLimits, whoami)
+			accepted := p.echo(t)
+			for _, c := range []struct{ incoming, outgoing, hostname bool }{
+				{false, false, true}, {true, false, true}, {false, true, true}, {true, true, true},
+				{true, true, false}, {false, true, false}, {true, false, false},
+			} {
+				cfg := strict(own, ours)
+				cfg.VerifyIncoming, cfg.VerifyOutgoing, cfg.VerifyServerHostname = c.incoming, c.outgoing, c.hostname
+				dialler := newTLS(t, cfg)
+				if c.hostname {
+					checkHTTP(t, newClient(t, dialler), p.addr(), "server.dc1.consul")
+				}
+				checkRaft(t, p.addr(), dialler, "server.dc1.consul")
+			}
+			if accepted.Load() > 0 {
+				t.Error("raft: accepted")
+			}
+		})
+	}
+}
+
+// Who has no CA to verify a server with trusted every one. Here verification without a CA is
+// no configuration, and it is not lost by a change of it.
+func TestCVE_2026_52724_WithoutACANothingIsTrusted(t *testing.T) {
+	ours := newAuthority(t)
+	pair := ours.server(t, "dc1")
+	good := strict(pair, ours)
+	working := newTLS(t, good)
+	p := open(t, newTLS(t, strict(newAuthority(t).server(t, "dc1"), ours)), defaultLimits, whoami)
+	for _, c := range []struct{ incoming, outgoing, hostname bool }{
+		{true, false, false}, {false, true, false}, {false, false, true}, {true, true, true},
+	} {
+		for name, cas := range map[string][][]byte{"no CA": nil, "an empty file": {{}}, "a file without a certificate": {[]byte("no PEM")}, "a key": {[]byte(pair.Key.Reveal())}} {
+			cfg := TLSConfig{Cert: pair.Cert, Key: pair.Key, CAs: cas, VerifyIncoming: c.incoming, VerifyOutgoing: c.outgoing, VerifyServerHostname: c.hostname}
+			if _, err := NewTLS(cfg); err == nil {
+				t.Errorf("%s and %+v is a configuration", name, c)
+			}
+			if err := working.Update(cfg); err == nil {
+				t.Errorf("%s and %+v replaces one that works", name, c)
+			}
+		}
+	}
+	checkHTTP(t, newClient(t, working), p.addr(), "certificate signed by unknown authority")
 }
 
 type fakeAddr struct{ net.Addr }

@@ -129,8 +129,9 @@ func TestRaftReplicatesOverThePort(t *testing.T) {
 	}
 }
 
-// A server that holds a client's certificate does not get into the cluster's raft.
-func TestRaftRefusesAClientAgent(t *testing.T) {
+// Whoever had a certificate of the CA could speak raft. Here a server that holds a
+// client's does not get into the cluster's.
+func TestCVE_2021_37219_RaftRefusesAClientAgent(t *testing.T) {
 	ours := newAuthority(t)
 	members := cluster(t, 1, func() *TLS { return newTLS(t, strict(ours.server(t, "dc1"), ours)) })
 	apply(t, members, 1)
