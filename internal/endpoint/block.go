@@ -25,6 +25,7 @@ type Read struct {
 	MinIndex   uint64        // wait until the answer's index is above it; 0 answers at once
 	MaxWait    time.Duration // 0 is the configured default; bounded by the configured maximum
 	Stale      bool          // any server may answer, however old its state
+	MaxStale   time.Duration // how old that may be, 0 is any age; a server whose state may be older asks the leader
 	Consistent bool          // the leader has to prove that it still leads
 }
 
@@ -48,6 +49,7 @@ type query func(who acl.Caller, tx *state.Tx, ws memdb.WatchSet) (index uint64, 
 // looked up again each time, and its end ends the wait: a query never outlives
 // the permission that it started with. It returns q's error, Fresh's, or ctx's.
 func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (Meta, error) {
+	r.Stale = r.Stale && !b.tooOld(r.MaxStale)
 	if b.Fresh != nil && !r.Stale {
 		if err := b.Fresh(ctx, r); err != nil {
 			return Meta{}, err
@@ -86,6 +88,16 @@ func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (M
 		}
 		r.MinIndex = 0 // the next answer is the last, whatever its index
 	}
+}
+
+// tooOld reports whether this server's state may be older than most: it has not
+// heard of the leader for so long, or knows of none.
+func (b *Backend) tooOld(most time.Duration) bool {
+	if most == 0 || b.Contact == nil {
+		return false
+	}
+	known, last := b.Contact()
+	return !known || last > most
 }
 
 // wait returns how long a query may block: what was asked for within the

@@ -56,6 +56,45 @@ func TestBlockAnswersAtOnce(t *testing.T) {
 	}
 }
 
+// A stale read is as stale as it allows: one whose server has not heard of the leader
+// for longer is made fresh.
+func TestAStaleReadHasABound(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		read  Read
+		known bool
+		last  time.Duration
+		fresh bool
+	}{
+		{"no bound", Read{Stale: true}, false, time.Hour, false},
+		{"within the bound", Read{Stale: true, MaxStale: time.Second}, true, time.Second, false},
+		{"beyond it", Read{Stale: true, MaxStale: time.Second}, true, time.Second + 1, true},
+		{"no leader is known", Read{Stale: true, MaxStale: time.Second}, false, 0, true},
+		{"not stale anyway", Read{MaxStale: time.Hour}, true, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.Contact = func() (bool, time.Duration) { return c.known, c.last }
+			asked := false
+			w.Fresh = func(_ context.Context, r Read) error {
+				asked = true
+				if r.Stale {
+					t.Error("asked to be fresh, but stale")
+				}
+				return nil
+			}
+			q, _ := counting()
+			meta, err := w.Block(ctx, w.root, c.read, q)
+			if err != nil || asked != c.fresh {
+				t.Errorf("made fresh: %v, %v", asked, err)
+			}
+			if c.fresh && meta.LastContact != 0 || !c.fresh && meta.LastContact != c.last {
+				t.Errorf("last contact %v", meta.LastContact)
+			}
+		})
+	}
+}
+
 // What ends a wait, and when: a change, the time asked for, the time allowed,
 // the end of the caller's token, and a snapshot.
 func TestBlockWaits(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 )
 
 var aclRoutes = []route{
-	{http.MethodPut, "/v1/acl/bootstrap", OnLeader, "none: works once, before anybody has a token", "acl.bootstrap", (*API).bootstrap, 0},
-	{http.MethodGet, "/v1/acl/replication", OnServer, "none: says whether replication runs", "acl.replication", (*API).replication, 0},
+	{http.MethodPut, "/v1/acl/bootstrap", OnLeader, "none: works once, before anybody has a token", "acl.bootstrap", (*API).bootstrap, noNamespace},
+	{http.MethodGet, "/v1/acl/replication", OnServer, "none: says whether replication runs", "acl.replication", (*API).replication, noNamespace},
 	{http.MethodPost, "/v1/internal/acl/authorize", OnServer, "token: says what the token may do", "acl.authorize", (*API).authorize, 0},
 }
 

@@ -16,7 +16,7 @@ type CARoots interface {
 }
 
 var connectRoutes = []route{
-	{http.MethodGet, "/v1/connect/ca/roots", OnServer, "none: whoever connects to a service has to know them", "connect.ca.roots", (*API).caRoots, 0},
+	{http.MethodGet, "/v1/connect/ca/roots", OnServer, "none: whoever connects to a service has to know them", "connect.ca.roots", (*API).caRoots, noNamespace},
 	{http.MethodGet, "/v1/agent/connect/ca/roots", Local, "none: whoever connects to a service has to know them", "agent.connect.ca.roots", (*API).caRoots, localRead},
 }
 

@@ -11,7 +11,7 @@ var loginRoutes = []route{
 	{http.MethodPost, "/v1/acl/login", OnLeader, "none: the bearer token is what is checked", "acl.login", (*API).login, bigBody},
 	{http.MethodPost, "/v1/acl/login/explain", OnLeader, "acl:write", "acl.login.explain", (*API).loginExplain, bigBody},
 	{http.MethodGet, "/v1/acl/login/{login}", OnLeader, "acl:read", "acl.login.refused", (*API).loginRefused, 0},
-	{http.MethodPost, "/v1/acl/logout", OnLeader, "token: ends the token that was sent", "acl.logout", (*API).logout, noDefaultToken},
+	{http.MethodPost, "/v1/acl/logout", OnLeader, "token: ends the token that was sent", "acl.logout", (*API).logout, noDefaultToken | noNamespace},
 }
 
 // loginIDHeader names a refused login in its answer. The answer's text is what

@@ -42,6 +42,7 @@ type request struct {
 	maxBody  int64
 	named    tenancy.Scope // as query and headers say, query first; parts may be empty
 	inQuery  tenancy.Scope // as the query alone says
+	otherDC  bool          // the query names another datacenter, on a route with option primary
 }
 
 // newRequest reads what the wrapper needs from req and resolves the caller. Its
@@ -114,7 +115,10 @@ func (r *request) readOptions(a *API, row *route) error {
 		return nil
 	}
 	if dc := r.query.Get("dc"); dc != "" && dc != a.Datacenter {
-		return errNoPath
+		if row.options&primary == 0 {
+			return errNoPath
+		}
+		r.otherDC = true
 	}
 	if row.method != http.MethodGet {
 		return nil
@@ -140,6 +144,13 @@ func (r *request) readOptions(a *API, row *route) error {
 			return errs.New(errs.Invalid, "Invalid wait time")
 		}
 		r.read.MaxWait = d
+	}
+	if most := r.query.Get("max_stale"); most != "" {
+		d, err := time.ParseDuration(most)
+		if err != nil || d < 0 {
+			return errs.New(errs.Invalid, "Invalid max_stale")
+		}
+		r.read.MaxStale = d
 	}
 	return nil
 }

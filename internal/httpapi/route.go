@@ -36,7 +36,7 @@ type Route struct {
 type handler func(*API, *request) (any, error)
 
 // options are what sets a route's request apart from others.
-type options uint8
+type options uint16
 
 const (
 	anyNamespace   options = 1 << iota // ns=* is allowed
@@ -46,6 +46,8 @@ const (
 	anyPartition                       // a server answers for any partition, though the route is Local
 	fromAgent                          // only agents of this datacenter may call it, by their certificate
 	longBody                           // a body may take as long as it needs while it makes progress; the handler bounds it
+	noNamespace                        // it does not matter which namespace a request names
+	primary                            // what is global is written here, whichever datacenter a request names
 )
 
 type route struct {
@@ -92,7 +94,7 @@ func (r *route) needsACLs() bool {
 // names: agents, nodes and what operators do belong to a partition or to the datacenter.
 func (r *route) namespaced() bool {
 	resource, _, _ := strings.Cut(r.permission, ":")
-	return !slices.Contains([]string{"agent", "keyring", "node", "operator"}, resource)
+	return r.options&noNamespace == 0 && !slices.Contains([]string{"agent", "keyring", "node", "operator"}, resource)
 }
 
 // byPath groups rows by path, in table order.

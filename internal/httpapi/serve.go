@@ -17,6 +17,7 @@ import (
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/raftnode"
+	"github.com/lictor/lictor/internal/uuid"
 )
 
 // errUndecided keeps back an answer that nobody asked a permission for.
@@ -181,8 +182,9 @@ func newErrorID() string {
 
 // redactURL returns a request's path and query without the values of what may be a secret.
 func redactURL(u *url.URL) string {
+	path := redactPath(u.EscapedPath())
 	if u.RawQuery == "" {
-		return u.EscapedPath()
+		return path
 	}
 	parts := strings.FieldsFunc(u.RawQuery, func(c rune) bool { return c == '&' || c == ';' })
 	for i, part := range parts {
@@ -192,7 +194,27 @@ func redactURL(u *url.URL) string {
 			parts[i] = key + "=" + logging.Hidden
 		}
 	}
-	return u.EscapedPath() + "?" + strings.Join(parts, "&")
+	return path + "?" + strings.Join(parts, "&")
+}
+
+// redactPath hides the parts of an ACL route's path in whose place a secret may have been
+// typed: what stands for a token, and all that looks like the UUIDs that secrets are.
+func redactPath(path string) string {
+	parts := strings.Split(path, "/")
+	names := make([]string, len(parts))
+	for i, part := range parts {
+		names[i], _ = url.PathUnescape(part)
+	}
+	if len(parts) < 4 || names[2] != "acl" {
+		return path
+	}
+	for i := 4; i < len(parts); i++ {
+		words := names[i] == "self" || names[i] == "renew" || names[i] == "clone"
+		if uuid.Valid(names[i]) || names[3] == "token" && !words {
+			parts[i] = logging.Hidden
+		}
+	}
+	return strings.Join(parts, "/")
 }
 
 // recoverPanic answers 500 for a handler that panicked, and logs where. Only

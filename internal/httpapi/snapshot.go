@@ -7,8 +7,8 @@ import (
 )
 
 var snapshotRoutes = []route{
-	{http.MethodGet, "/v1/snapshot", OnServer, "acl:write", "snapshot.save", (*API).snapshotSave, 0},
-	{http.MethodPut, "/v1/snapshot", OnLeader, "acl:write", "snapshot.restore", (*API).snapshotRestore, longBody},
+	{http.MethodGet, "/v1/snapshot", OnServer, "acl:write", "snapshot.save", (*API).snapshotSave, noNamespace},
+	{http.MethodPut, "/v1/snapshot", OnLeader, "acl:write", "snapshot.restore", (*API).snapshotRestore, longBody | noNamespace},
 }
 
 // snapshotSave handles GET /v1/snapshot. An archive that breaks off ends the

@@ -3,9 +3,9 @@ package httpapi
 import "net/http"
 
 var statusRoutes = []route{
-	{http.MethodGet, "/v1/status/leader", OnServer, "none: load balancers ask", "status.leader", (*API).statusLeader, 0},
-	{http.MethodGet, "/v1/status/peers", OnServer, "none: load balancers ask", "status.peers", (*API).statusPeers, 0},
-	{http.MethodGet, "/v1/catalog/datacenters", OnServer, "none: names of datacenters are no secret", "catalog.datacenters", (*API).datacenters, 0},
+	{http.MethodGet, "/v1/status/leader", OnServer, "none: load balancers ask", "status.leader", (*API).statusLeader, noNamespace},
+	{http.MethodGet, "/v1/status/peers", OnServer, "none: load balancers ask", "status.peers", (*API).statusPeers, noNamespace},
+	{http.MethodGet, "/v1/catalog/datacenters", OnServer, "none: names of datacenters are no secret", "catalog.datacenters", (*API).datacenters, noNamespace},
 }
 
 // statusLeader handles GET /v1/status/leader.

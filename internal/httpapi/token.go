@@ -9,11 +9,11 @@ import (
 )
 
 var tokenRoutes = []route{
-	{http.MethodPut, "/v1/acl/token", OnLeader, "acl:write", "acl.token.create", (*API).tokenCreate, 0},
-	{http.MethodGet, "/v1/acl/token/self", OnServer, "none: shows the token that was sent", "acl.token.self", (*API).tokenSelf, 0},
-	{http.MethodPost, "/v1/acl/token/renew", OnLeader, "token: renews the token that was sent", "acl.token.renew", (*API).tokenRenew, noDefaultToken},
+	{http.MethodPut, "/v1/acl/token", OnLeader, "acl:write", "acl.token.create", (*API).tokenCreate, primary},
+	{http.MethodGet, "/v1/acl/token/self", OnServer, "none: shows the token that was sent", "acl.token.self", (*API).tokenSelf, noNamespace},
+	{http.MethodPost, "/v1/acl/token/renew", OnLeader, "token: renews the token that was sent", "acl.token.renew", (*API).tokenRenew, noDefaultToken | noNamespace},
 	{http.MethodGet, "/v1/acl/token/{accessor}", OnServer, "acl:read", "acl.token.read", (*API).tokenRead, 0},
-	{http.MethodPut, "/v1/acl/token/{accessor}", OnLeader, "acl:write", "acl.token.update", (*API).tokenUpdate, 0},
+	{http.MethodPut, "/v1/acl/token/{accessor}", OnLeader, "acl:write", "acl.token.update", (*API).tokenUpdate, primary},
 	{http.MethodDelete, "/v1/acl/token/{accessor}", OnLeader, "acl:write", "acl.token.delete", (*API).tokenDelete, 0},
 	{http.MethodPut, "/v1/acl/token/{accessor}/clone", OnLeader, "acl:write", "acl.token.clone", (*API).tokenClone, 0},
 	{http.MethodGet, "/v1/acl/tokens", OnServer, "acl:read", "acl.token.list", (*API).tokenList, anyNamespace},
@@ -21,8 +21,8 @@ var tokenRoutes = []route{
 
 // tokenCreate handles PUT /v1/acl/token.
 func (a *API) tokenCreate(r *request) (any, error) {
-	var req endpoint.TokenWrite
-	if err := r.decodeScoped("Token decoding failed", &req, &req.Scope); err != nil {
+	req, err := r.tokenToWrite()
+	if err != nil {
 		return nil, err
 	}
 	return a.Tokens.Create(r.Context(), r.caller, req)
@@ -44,10 +44,23 @@ func (a *API) tokenRead(r *request) (any, error) {
 	}))
 }
 
-// tokenUpdate handles PUT /v1/acl/token/:accessor.
-func (a *API) tokenUpdate(r *request) (any, error) {
+// tokenToWrite decodes a token. A global one is written in the primary datacenter,
+// whichever a request names; a local one where the request says (acl.md section 4.2).
+func (r *request) tokenToWrite() (endpoint.TokenWrite, error) {
 	var req endpoint.TokenWrite
 	if err := r.decodeScoped("Token decoding failed", &req, &req.Scope); err != nil {
+		return req, err
+	}
+	if req.Local && r.otherDC {
+		return req, errNoPath
+	}
+	return req, nil
+}
+
+// tokenUpdate handles PUT /v1/acl/token/:accessor.
+func (a *API) tokenUpdate(r *request) (any, error) {
+	req, err := r.tokenToWrite()
+	if err != nil {
 		return nil, err
 	}
 	return a.Tokens.Update(r.Context(), r.caller, r.PathValue("accessor"), req)

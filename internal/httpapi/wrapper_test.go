@@ -233,6 +233,9 @@ func TestReadOptions(t *testing.T) {
 		{name: "none"},
 		{name: "index and wait", query: "index=7&wait=1m30s", want: endpoint.Read{MinIndex: 7, MaxWait: 90 * time.Second}},
 		{name: "stale with any value", query: "stale=false", want: endpoint.Read{Stale: true}},
+		{name: "stale, but not too old", query: "stale&max_stale=10s", want: endpoint.Read{Stale: true, MaxStale: 10 * time.Second}},
+		{name: "an age that is no duration", query: "stale&max_stale=old", err: "400 Invalid max_stale"},
+		{name: "an age below zero", query: "stale&max_stale=-1s", err: "400 Invalid max_stale"},
 		{name: "consistent", query: "consistent", want: endpoint.Read{Consistent: true}},
 		{name: "an index that is no number", query: "index=abc", err: "400 Invalid index"},
 		{name: "an index below zero", query: "index=-1", err: "400 Invalid index"},
@@ -312,6 +315,69 @@ func TestCVE_2025_1296_RequestErrorIsLoggedWithoutSecrets(t *testing.T) {
 		if !strings.Contains(logged, part) {
 			t.Errorf("no %s in %s", part, logged)
 		}
+	}
+}
+
+// A secret that was typed in place of an accessor or of another ID is no less secret.
+func TestCVE_2025_1296_ASecretInAPathIsNotLogged(t *testing.T) {
+	const secret = "cafebabe-0000-4000-8000-00000000cafe"
+	w := newWorld(t)
+	w.raft.down = true
+	for _, path := range []string{
+		"token/" + secret, "token/hunter2" + secret, "token/" + secret + "/clone", "%74oken/hunter2" + secret, "role/" + secret, "policy/%63" + secret[1:], "policy/" + secret, "binding-rule/" + secret,
+		"auth-method/" + secret,
+	} {
+		for _, method := range []string{"PUT", "DELETE"} {
+			w.call(method, "/v1/acl/"+path, `{"Name":"x","Type":"aws-iam"}`, asManagement)
+		}
+	}
+	logged := w.log.String()
+	if strings.Contains(logged, secret[1:]) || strings.Contains(logged, "hunter2") {
+		t.Errorf("secret in %s", logged)
+	}
+	for in, want := range map[string]string{
+		"/v1/acl/token/" + secret:                      "/v1/acl/token/<hidden>",
+		"/v1/acl/token/" + secret + "/clone":           "/v1/acl/token/<hidden>/clone",
+		"/v1/acl/token/self":                           "/v1/acl/token/self",
+		"/v1/acl/%74oken/x%2Fy":                        "/v1/acl/%74oken/<hidden>",
+		"/v1/acl/policy/name/a-name":                   "/v1/acl/policy/name/a-name",
+		"/v1/acl/policy/name/" + secret:                "/v1/acl/policy/name/<hidden>",
+		"/v1/acl/role/%63" + secret[1:]:                "/v1/acl/role/<hidden>",
+		"/v1/acl/tokens":                               "/v1/acl/tokens",
+		"/v1/agent/service/deregister/" + secret:       "/v1/agent/service/deregister/" + secret,
+		"/v1/acl":                                      "/v1/acl",
+		"/v1/status/leader":                            "/v1/status/leader",
+		"/v1/acl/token/" + secret + "/" + secret + "x": "/v1/acl/token/<hidden>/<hidden>",
+	} {
+		if got := redactPath(in); got != want {
+			t.Errorf("%s becomes %s, want %s", in, got, want)
+		}
+	}
+}
+
+// Global tokens live in the primary datacenter, whichever a request names.
+func TestTheDatacenterOfATokenThatIsWritten(t *testing.T) {
+	w := newWorld(t)
+	var global, local acl.Token
+	w.must("PUT", "/v1/acl/token?dc=dc2", `{}`, &global)
+	w.must("PUT", "/v1/acl/token?dc=dc1", `{"Local":true}`, &local)
+	for _, c := range []struct {
+		name, method, target, body string
+		want                       string
+	}{
+		{"a global one is updated", "PUT", "/v1/acl/token/" + global.AccessorID + "?dc=dc2", `{"Description":"d"}`, "200 "},
+		{"a local one belongs elsewhere", "PUT", "/v1/acl/token?dc=dc2", `{"Local":true}`, "500 No path to datacenter"},
+		{"and is not updated there", "PUT", "/v1/acl/token/" + local.AccessorID + "?dc=dc2", `{"Local":true}`, "500 No path to datacenter"},
+		{"what is read is read there", "GET", "/v1/acl/token/" + global.AccessorID + "?dc=dc2", "", "500 No path to datacenter"},
+		{"another thing is written there", "PUT", "/v1/acl/policy?dc=dc2", `{"Name":"p"}`, "500 No path to datacenter"},
+	} {
+		rec := w.call(c.method, c.target, c.body, asManagement)
+		if got := fmt.Sprint(rec.Code, " ", rec.Body); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+	if rec := w.call("PUT", "/v1/acl/token?dc=dc2", `{}`); rec.Code != http.StatusForbidden {
+		t.Errorf("without a token: %d %s", rec.Code, rec.Body)
 	}
 }
 
