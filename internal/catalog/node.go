@@ -14,6 +14,7 @@ type Node struct {
 	Datacenter      string
 	TaggedAddresses map[string]string
 	Meta            map[string]string
+	Locality        *Locality `json:",omitempty"`
 	tenancy.Scope
 	CreateIndex uint64
 	ModifyIndex uint64

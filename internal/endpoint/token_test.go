@@ -265,7 +265,7 @@ func TestTokenUpdateStartsOverAfterAnother(t *testing.T) {
 			w.raft.mu.Lock()
 			defer w.raft.mu.Unlock()
 			w.raft.index++
-			w.state.Apply(w.raft.index, []func(*state.Tx) error{fsm.TokenSet{Token: other}.Apply})
+			w.state.Apply(w.raft.index, w.clock, []func(*state.Tx) error{fsm.TokenSet{Token: other}.Apply})
 		}
 	}
 	got := must(w.tokens.Update(ctx, w.root, token.AccessorID, decodeToken(t, `{"Description":"mine"}`)))(t)
@@ -279,7 +279,7 @@ func TestTokenUpdateStartsOverAfterAnother(t *testing.T) {
 			w.raft.mu.Lock()
 			defer w.raft.mu.Unlock()
 			w.raft.index++
-			w.state.Apply(w.raft.index, []func(*state.Tx) error{fsm.TokenDelete{Scope: tenancy.Default, AccessorID: token.AccessorID}.Apply})
+			w.state.Apply(w.raft.index, w.clock, []func(*state.Tx) error{fsm.TokenDelete{Scope: tenancy.Default, AccessorID: token.AccessorID}.Apply})
 		}
 	}
 	_, err := w.tokens.Update(ctx, w.root, token.AccessorID, decodeToken(t, `{"Description":"again"}`))
