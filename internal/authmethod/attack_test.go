@@ -43,7 +43,7 @@ func TestCVE_2021_41803_ValuesOfAnIdentityAreNoExpressions(t *testing.T) {
 
 // A template of a path gave a name that meant another one once it was cleaned. Here
 // a name from a tag is what the tag says, but for A to Z, or it is refused.
-func TestCVE_2021_27098_NamesFromTagsAreNotCleaned(t *testing.T) {
+func TestCVE_2021_27099_NamesFromTagsAreNotCleaned(t *testing.T) {
 	rules := func(kind, name string) []BindingRule {
 		return []BindingRule{{AuthMethod: "m", BindType: kind, BindName: name}}
 	}

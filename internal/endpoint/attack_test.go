@@ -159,6 +159,57 @@ func TestCVE_2026_40264_RenewalsAndRevocationsStayInTheirNamespace(t *testing.T)
 	}
 }
 
+// A token was revoked from another namespace, by what looks alike there: an accessor that
+// is asked for, a method and a task of the same names, a request that says where it is.
+func TestCVE_2026_55774_NothingAlikeElsewhereRevokesAToken(t *testing.T) {
+	w := newWorld(t)
+	scopes := []tenancy.Scope{tenancy.Default, w.in("default", "team"), w.in("p", "default"), w.in("p", "team")}
+	var leases []*acl.Token
+	login := func(s tenancy.Scope) *acl.Token {
+		return must(w.logins.Login(ctx, LoginRequest{Scope: s, AuthMethod: "m", BearerToken: "entity_name=web id=u1", IdempotencyKey: "t1"}))(t)
+	}
+	for _, s := range scopes {
+		must(w.methods.Set(ctx, w.root, "", authmethod.Method{Name: "m", Type: "aws-iam", MaxTokenTTL: time.Hour, Config: map[string]any{"LeaseMetaKey": taskKey}, Scope: s}))(t)
+		w.rule(authmethod.BindingRule{AuthMethod: "m", BindType: "service", BindName: "${entity_name}", Scope: s})
+		leases = append(leases, login(s))
+	}
+	for i, s := range scopes {
+		next := login(s) // takes the place of its own lease
+		admin := w.caller(s, `acl = "write"`)
+		for j, victim := range leases {
+			if j == i {
+				continue
+			}
+			if next.AccessorID == victim.AccessorID {
+				t.Errorf("%s and %s share an accessor", s, scopes[j])
+			}
+			taken := acl.Token{AccessorID: victim.AccessorID, Scope: s}
+			_, err := w.tokens.Create(ctx, admin, TokenWrite{Token: taken})
+			wantError(t, err, errs.Invalid, "Invalid Token: AccessorID is already in use")
+			taken = acl.Token{SecretID: victim.SecretID, Scope: s}
+			_, err = w.tokens.Create(ctx, admin, TokenWrite{Token: taken})
+			wantError(t, err, errs.Invalid, "Invalid Token: SecretID is already in use")
+			if err := w.tokens.Delete(ctx, admin, s, victim.AccessorID); err == nil {
+				t.Errorf("an admin of %s deletes a token of %s", s, scopes[j])
+			}
+			if got := w.resolve(victim.SecretID); got.Token.Scope != scopes[j] {
+				t.Errorf("a token of %s is one of %s", scopes[j], got.Token.Scope)
+			}
+		}
+		leases[i] = next
+	}
+	for i, s := range scopes { // deleting what is alike ends what is there alone
+		if err := w.methods.Delete(ctx, w.root, s, "m"); err != nil {
+			t.Fatal(err)
+		}
+		for j, token := range leases {
+			if _, err := w.Resolver.Resolve(ctx, token.SecretID); (err != nil) != (j <= i) {
+				t.Errorf("after the method of %s, the token of %s: %v", s, scopes[j], err)
+			}
+		}
+	}
+}
+
 // Revocations were known only after their first use, so that a restart forgot them.
 func TestCVE_2022_41316_RevokedTokensStayRevokedAfterARestart(t *testing.T) {
 	w := newWorld(t)

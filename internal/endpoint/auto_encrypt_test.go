@@ -77,7 +77,9 @@ func TestAnAgentGetsACertificateForItsOwnNode(t *testing.T) {
 	}
 }
 
-func TestWhoGetsNoCertificate(t *testing.T) {
+// An old route signed the identity that a request named. Here a token gets the certificate of
+// its own node alone.
+func TestCVE_2021_27098_WhoGetsNoCertificate(t *testing.T) {
 	w := newWorld(t)
 	w.meshRoot()
 	east := w.in("east", "default")

@@ -5,8 +5,11 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -232,5 +235,151 @@ func TestCVE_2025_1296_NoSecretIsLoggedOrAnswered(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%v %+v %#v %s %q", logging.Secret(canary), struct{ S logging.Secret }{canary}, []logging.Secret{canary}, logging.Secret(canary), logging.Secret(canary)); strings.Contains(text, canary) {
 		t.Errorf("a secret prints as %s", text)
+	}
+}
+
+// Lists and the pages made of them had in them what their caller could not read.
+func TestCVE_2022_3920_NoAnswerNamesWhatItsCallerMayNotRead(t *testing.T) {
+	told := 0
+	for row, e := range expected(t) {
+		if row.method != http.MethodGet || !row.needsDecision() {
+			continue
+		}
+		c := newCrowd(t, rulesFor(*row, e))
+		var hidden []string
+		for _, name := range []string{c.objects.Replace("<token>"), c.objects.Replace("<policy>"), c.objects.Replace("<role>"), c.objects.Replace("<rule>"), managementAccessor, "web1", "srv1"} {
+			if !strings.Contains(c.path.Replace(row.path), name) {
+				hidden = append(hidden, name)
+			}
+		}
+		for who := range numCallers {
+			got := c.ask(c.http, *row, e, who, "partition=default&ns=default")
+			for _, name := range hidden {
+				switch {
+				case !strings.Contains(got, name):
+				case who == right:
+					told++
+				default:
+					t.Errorf("%s with %s names %s: %s", row.path, callerNames[who], name, got)
+				}
+			}
+		}
+	}
+	if told < 10 {
+		t.Errorf("those who may read were told of %d things", told)
+	}
+}
+
+// Text of a request came back without a type, so that a browser took it for a page. Here
+// whatever has a body says what it is, on a real connection, and what repeats a request is plain text.
+func TestCVE_2024_10086_NoBrowserGuessesWhatAnAnswerIs(t *testing.T) {
+	w := newWorld(t, func(a *API) { a.Config.BlockEndpoints = []string{"/v1/<blocked"} })
+	w.withLogins()
+	server := httptest.NewServer(w.http)
+	defer server.Close()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	const script = "%3Cscript%3Ealert(1)%3C%2Fscript%3E"
+	targets := []string{"/" + script, "/v1/" + script, "/v1/acl/" + script, "/ui/", "/ui/" + script, "//" + script + "/..", "/v1/%3Cblocked", "/"}
+	for _, row := range routes {
+		path := row.path
+		for open := strings.IndexByte(path, '{'); open >= 0; open = strings.IndexByte(path, '{') {
+			path = path[:open] + script + path[strings.IndexByte(path, '}')+1:]
+		}
+		targets = append(targets, path)
+	}
+	repeated := 0
+	for _, target := range targets {
+		for _, method := range []string{"GET", "PUT", "POST", "DELETE", "OPTIONS", "SCRIPT"} {
+			for _, query := range []string{"", "?ns=" + script, "?dc=" + script, "?index=" + script, "?wait=" + script, "?filter=" + script, "?partition=" + script, "?token=" + script} {
+				if method != "GET" && query != "" || strings.HasSuffix(target, "/internal/acl/changes") {
+					continue
+				}
+				req, err := http.NewRequestWithContext(t.Context(), method, server.URL+target+query, strings.NewReader(`{"<script>alert(1)</script>":1}`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Accept", "text/html")
+				req.Header.Set("X-Consul-Token", management)
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if err != nil {
+					t.Fatal(err)
+				}
+				kind := resp.Header.Get("Content-Type")
+				known := slices.Contains([]string{"application/json", "text/plain; charset=utf-8", "application/x-gzip", "application/pem-certificate-chain"}, kind)
+				if len(body) > 0 && !known || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+					t.Errorf("%s %s%s: %v", method, target, query, resp.Header)
+				}
+				if bytes.Contains(body, []byte("<script")) {
+					repeated++
+					if kind != "text/plain; charset=utf-8" {
+						t.Errorf("%s %s%s repeats what it was sent as %s", method, target, query, kind)
+					}
+				}
+			}
+		}
+	}
+	if repeated == 0 {
+		t.Error("no answer repeats anything")
+	}
+}
+
+// drain is a body without end that counts what is read of it.
+type drain struct {
+	begin io.Reader
+	read  int
+}
+
+func (d *drain) Read(p []byte) (int, error) {
+	n, err := d.begin.Read(p)
+	if err != nil {
+		for n = range p {
+			p[n] = ' '
+		}
+		n, err = len(p), nil
+	}
+	d.read += n
+	return n, err
+}
+
+// Bodies were read, and made into values, before anything was known of who sent them. Here
+// nothing is read of a body whose token is unknown, of all others no more than their bound,
+// and what is made of one costs a few times its size.
+func TestCVE_2025_12044_WhatABodyCostsBeforeItsSenderIsKnown(t *testing.T) {
+	w := newWorld(t)
+	send := func(row route, begin, token string) (read int, allocated uint64) {
+		body := &drain{begin: strings.NewReader(begin)}
+		req := httptest.NewRequest(row.method, parts.Replace(row.path), body)
+		req.Header.Set("X-Consul-Token", token)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		w.http.ServeHTTP(httptest.NewRecorder(), req)
+		runtime.ReadMemStats(&after)
+		return body.read, after.TotalAlloc - before.TotalAlloc
+	}
+	costly := []string{
+		"{" + strings.Repeat(`"k":"v",`, 8000), `{"Meta":{` + strings.Repeat(`"k":"v",`, 16000), `{"Meta":[` + strings.Repeat("1,", 30000), "[" + strings.Repeat("{},", 20000),
+		strings.Repeat(`{"a":`, 10000), `{"Meta":"` + strings.Repeat(`\u00e9`, 10000), `{"Meta":` + strings.Repeat("9", 60000),
+	}
+	for _, row := range routes {
+		if row.method == http.MethodGet || row.options&longBody != 0 {
+			continue
+		}
+		for _, begin := range costly {
+			if read, _ := send(row, begin, "aaaaaaaa-0000-4000-8000-00000000dead"); read > 0 && row.needsToken() {
+				t.Errorf("%s %s reads %d bytes for an unknown token", row.method, row.path, read)
+			}
+			read, allocated := send(row, begin, "")
+			if most := int(row.maxBody()); read > most+bytes.MinRead {
+				t.Errorf("%s %s reads %d bytes, more than %d", row.method, row.path, read, most)
+			}
+			if most := uint64(32 * row.maxBody()); allocated > most {
+				t.Errorf("%s %s makes %d bytes of a body, more than %d", row.method, row.path, allocated, most)
+			}
+		}
 	}
 }
