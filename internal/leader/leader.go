@@ -1,6 +1,6 @@
 // Package leader runs what one server of a cluster has to do for all: to make
 // what ACLs and the mesh CA need to begin with, to remove tokens whose life is over, and to keep
-// the servers that replicate in step with those that are there.
+// the servers that replicate, and the nodes of the catalog, in step with the members that are there.
 package leader
 
 import (
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/fsm"
+	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
 )
@@ -47,6 +48,8 @@ type Leader struct {
 	InitialManagement logging.Secret // the secret of a token that may do everything; "" is none
 	MeshCA            bool           // the mesh CA is needed: connect or auto_encrypt is on
 	Autopilot         *Autopilot     // nil leaves the servers that replicate as they are
+	Nodes             *Nodes         // nil leaves the catalog as it is
+	Renewals          *kv.Renewals   // of sessions; nil lets no session expire
 	Began             func()         // called when a term's first objects are in place; may be nil
 }
 
@@ -107,7 +110,13 @@ func (l *Leader) lead(ctx context.Context) {
 	if l.Autopilot != nil {
 		tasks.Go(func() { l.steer(ctx) })
 	}
+	if l.Nodes != nil {
+		tasks.Go(func() { l.reconcile(ctx) })
+	}
 	tasks.Go(func() { l.purge(ctx) })
+	if l.Renewals != nil {
+		tasks.Go(func() { l.expireSessions(ctx) })
+	}
 	l.reap(ctx)
 }
 
