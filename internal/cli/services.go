@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"os"
+	"strings"
 
 	"github.com/lictor/lictor/internal/config"
 	"github.com/lictor/lictor/internal/local"
@@ -35,7 +35,7 @@ func serviceFiles(env *Env, paths []string) ([]local.ServiceDefinition, error) {
 		all = append(all, some...)
 	}
 	if len(paths) > 0 && len(all) == 0 {
-		return nil, complain("%w: no service is defined", os.ErrInvalid)
+		return nil, complain("No service is defined in %s", strings.Join(paths, ", "))
 	}
 	return all, nil
 }
