@@ -267,12 +267,16 @@ func (r *Resolver) callerOf(secret logging.Secret, a *endpoint.ResolveAnswer) (a
 	if err != nil {
 		return acl.Caller{}, err
 	}
+	token := &acl.Token{
+		AccessorID: a.AccessorID, SecretID: secret, ExpirationTime: a.ExpirationTime, Description: a.Description,
+		Scope: tenancy.Scope{Partition: a.Scope.Partition, Namespace: a.Scope.Namespace},
+	}
+	if a.CreateTime != nil {
+		token.CreateTime = *a.CreateTime
+	}
 	return acl.Caller{
 		AccessorID: a.AccessorID,
-		Token: &acl.Token{
-			AccessorID: a.AccessorID, SecretID: secret, ExpirationTime: a.ExpirationTime,
-			Scope: tenancy.Scope{Partition: a.Scope.Partition, Namespace: a.Scope.Namespace},
-		},
+		Token:      token,
 		Authorizer: acl.Compile(own, defaults, acl.Defaults{Allow: r.DefaultPolicyAllow}),
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lictor/lictor/internal/audit"
 	"github.com/lictor/lictor/internal/discover"
 	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/httpapi"
@@ -26,6 +27,7 @@ type base struct {
 	peers  *peer.Client // requests to server ports
 	gossip *gossip.Gossip
 	clouds *discover.Finder // of servers, for retry_join
+	audit  *audit.Log       // nil without an audit trail
 
 	tokens     *httpapi.AgentTokens
 	https      certificates
@@ -70,7 +72,8 @@ func newBase(cfg Config, opts Options) (*base, error) {
 	}
 	b.peers = peer.NewClient(b.tls)
 	b.clouds = &discover.Finder{Log: b.log}
-	return b, nil
+	b.audit, err = openAudit(cfg, opts)
+	return b, err
 }
 
 // askToLeave makes the agent leave and returns once the others have been told.

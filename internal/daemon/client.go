@@ -79,6 +79,7 @@ func (c *client) start(ctx context.Context) error {
 		Agent:      c.agent(c.stats),
 		Gossip:     c.gossip,
 		Config:     c.httpConfig(),
+		Audit:      c.audit,
 		Forward:    &forward.Forwarder{Client: c.peers, Servers: c.serverAddrs, Hold: c.cfg.RPCHold},
 	}
 	return c.openListeners(api.Handler())
@@ -217,6 +218,7 @@ func (c *client) close() error {
 		c.bare.Close()
 	}
 	c.peers.Close()
+	c.closeAudit()
 	logging.Named(c.log, "client").Info("consul client down")
 	return err
 }

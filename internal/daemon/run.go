@@ -193,6 +193,9 @@ func (b *base) reload() error {
 			return err
 		}
 	}
+	if err := b.reloadAudit(next); err != nil {
+		return err
+	}
 	if b.reloaded != nil {
 		if err := b.reloaded(next); err != nil {
 			return err

@@ -49,6 +49,7 @@ func (b *base) stats(cfg *Config, sections map[string]map[string]string) map[str
 		"goroutines": strconv.Itoa(runtime.NumGoroutine()),
 		"max_procs":  strconv.Itoa(runtime.GOMAXPROCS(0)),
 	}
+	sections["audit"] = b.auditStats()
 	sections["consul"]["acl"] = "disabled"
 	if cfg.ACL.Enabled {
 		sections["consul"]["acl"] = "enabled"

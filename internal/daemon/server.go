@@ -175,6 +175,7 @@ func (s *server) close() error {
 		err = errors.Join(err, s.port.Close())
 	}
 	s.peers.Close()
+	s.closeAudit()
 	logging.Named(s.log, "server").Info("consul server down")
 	return err
 }

@@ -46,6 +46,8 @@ type LoginRequest struct {
 	// IdempotencyKey names what the token is for, such as a task: a later login of the
 	// same identity with the same key gets the same accessor with a new secret.
 	IdempotencyKey string
+	// Proven is told who the bearer token proves to log in, also where that is refused; may be nil.
+	Proven func(principal string) `json:"-"`
 }
 
 // Login verifies the bearer token with the auth method and returns a new token
@@ -104,6 +106,9 @@ func (e *Logins) plan(ctx context.Context, req LoginRequest, byHand func(authmet
 	}
 	if err != nil {
 		return p, err
+	}
+	if req.Proven != nil {
+		req.Proven(p.id.Principal)
 	}
 	tx := e.Store.Read()
 	if err := p.steps.prove(tx, p.id); err != nil {

@@ -55,7 +55,7 @@ func (r *Resolver) describe(secret logging.Secret) (*ResolveAnswer, error) {
 		return nil, err
 	}
 	answer := &ResolveAnswer{
-		AccessorID: t.AccessorID, Scope: t.Scope, ExpirationTime: t.ExpirationTime,
+		AccessorID: t.AccessorID, Description: t.Description, CreateTime: &t.CreateTime, Scope: t.Scope, ExpirationTime: t.ExpirationTime,
 		Index: max(applied, tx.LastWrite()),
 	}
 	if answer.Grants, err = resolvedGrants(all.own); err != nil {

@@ -18,6 +18,8 @@ type ResolveRequest struct {
 // acl.ErrNotFound; any other status means that the server does not know.
 type ResolveAnswer struct {
 	AccessorID     string
+	Description    string     `json:",omitempty"`
+	CreateTime     *time.Time `json:",omitempty"`
 	Scope          tenancy.Scope
 	ExpirationTime *time.Time `json:",omitempty"`
 

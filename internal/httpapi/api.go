@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/audit"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
@@ -57,8 +58,9 @@ type API struct {
 	Agent   Agent
 	Gossip  Gossip
 	Config  Config
-	Cluster Cluster // of a server; see PeerHandler
-	Forward Forward // of what this agent does not serve; nil on a server that is alone
+	Cluster Cluster    // of a server; see PeerHandler
+	Forward Forward    // of what this agent does not serve; nil on a server that is alone
+	Audit   *audit.Log // nil writes no audit trail
 
 	peer        bool          // this is the API of the server port
 	bodyTimeout time.Duration // 0 is the constant of that name
@@ -86,7 +88,7 @@ func (a *API) handlerOf(table []route) http.Handler {
 	}
 	mux.HandleFunc("/ui/", a.ui)
 	mux.HandleFunc("/", a.unknownPath)
-	return a.guard(mux)
+	return a.audited(mux, a.guard(mux))
 }
 
 // guard does what comes before the choice of a route: panics, the headers of
@@ -97,6 +99,9 @@ func (a *API) guard(next http.Handler) http.Handler {
 		a.commonHeaders(w.Header())
 		if !a.peer {
 			r.Header.Del(peer.HopsHeader)
+		}
+		if a.Audit == nil && !a.peer {
+			r.Header.Del(peer.RequestIDHeader)
 		}
 		r = a.limitBody(w, r)
 		if to := cleanPath(r); to != "" {

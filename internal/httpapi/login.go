@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/lictor/lictor/internal/audit"
 	"github.com/lictor/lictor/internal/endpoint"
 )
 
@@ -24,7 +25,13 @@ func (a *API) login(r *request) (any, error) {
 	if err := r.decodeScoped("Failed to decode request body", &req, &req.Scope); err != nil {
 		return nil, err
 	}
+	proven := audit.Login{AuthMethod: req.AuthMethod}
+	req.Proven = func(principal string) { proven.Principal = principal }
 	token, err := a.Logins.Login(r.Context(), req)
+	if err == nil {
+		proven.AccessorID = token.AccessorID
+	}
+	noteLogin(r, proven)
 	var refused *endpoint.RefusedLogin
 	if errors.As(err, &refused) {
 		r.header.Set(loginIDHeader, refused.ID)

@@ -30,6 +30,7 @@ type File struct {
 
 	mu      sync.Mutex // guards what follows
 	f       *os.File
+	named   bool      // its name is on disk
 	size    int64     // bytes written since it was opened
 	started time.Time // of the first write since then
 }
@@ -54,7 +55,7 @@ func (f *File) open() error {
 	if err != nil {
 		return err
 	}
-	f.f, f.size, f.started = h, 0, time.Time{}
+	f.f, f.named, f.size, f.started = h, false, 0, time.Time{}
 	return nil
 }
 
@@ -62,20 +63,79 @@ func (f *File) open() error {
 func (f *File) Write(line []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.prepare(); err != nil {
+		return 0, err
+	}
+	n, err := f.f.Write(line)
+	f.size += int64(n)
+	return n, err
+}
+
+// Append is Write for lines that are all in the file, or after an error none of them. With
+// sync they are on disk when it returns.
+func (f *File) Append(lines []byte, sync bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	before, err := f.f.Stat()
+	if err != nil {
+		return err
+	}
+	n, err := f.f.Write(lines)
+	if err == nil && sync {
+		err = f.sync()
+	}
+	if err != nil {
+		if before.Mode().IsRegular() {
+			err = errors.Join(err, f.f.Truncate(before.Size()))
+		}
+		return err
+	}
+	f.size += int64(n)
+	return nil
+}
+
+// sync brings what was written to the disk, and the file's name.
+func (f *File) sync() error {
+	if err := f.f.Sync(); err != nil || f.named {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(f.cfg.Path))
+	if err != nil {
+		return err
+	}
+	f.named = true
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Reopen goes on with the file that has the name now, for after somebody has moved it.
+func (f *File) Reopen() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var closed error
+	if f.f != nil {
+		closed = f.f.Close()
+		f.f = nil
+	}
+	return errors.Join(closed, f.open())
+}
+
+// prepare readies the file for lines.
+func (f *File) prepare() error {
 	if f.f == nil {
-		return 0, os.ErrClosed
+		return os.ErrClosed
 	}
 	if f.due() {
 		if err := f.rotate(); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if f.started.IsZero() {
 		f.started = f.cfg.Now()
 	}
-	n, err := f.f.Write(line)
-	f.size += int64(n)
-	return n, err
+	return nil
 }
 
 func (f *File) due() bool {
@@ -87,7 +147,7 @@ func (f *File) due() bool {
 
 // rotate sets the current file aside. When that fails it goes on with the file it has.
 func (f *File) rotate() error {
-	base, ext := f.split()
+	base, ext := splitPath(f.cfg.Path)
 	if err := f.f.Close(); err != nil {
 		return err
 	}
@@ -96,17 +156,32 @@ func (f *File) rotate() error {
 		f.f = nil
 		return err
 	}
-	return errors.Join(renamed, f.prune(base, ext))
+	return errors.Join(renamed, f.prune())
 }
 
-// prune removes the oldest rotated files beyond MaxFiles. Their names sort by age.
-func (f *File) prune(base, ext string) error {
+// prune removes the oldest rotated files beyond MaxFiles.
+func (f *File) prune() error {
 	if f.cfg.MaxFiles == 0 {
 		return nil
 	}
-	entries, err := os.ReadDir(filepath.Dir(base))
+	old, err := Rotated(f.cfg.Path)
 	if err != nil {
 		return err
+	}
+	var failed []error
+	for _, path := range old[:max(0, len(old)-max(0, f.cfg.MaxFiles))] {
+		failed = append(failed, os.Remove(path))
+	}
+	return errors.Join(failed...)
+}
+
+// Rotated returns the files that were set aside for the file at path, the oldest first. Their names
+// sort by age.
+func Rotated(path string) ([]string, error) {
+	base, ext := splitPath(path)
+	entries, err := os.ReadDir(filepath.Dir(base))
+	if err != nil {
+		return nil, err
 	}
 	var old []string
 	for _, e := range entries {
@@ -116,11 +191,7 @@ func (f *File) prune(base, ext string) error {
 		}
 	}
 	slices.Sort(old)
-	var failed []error
-	for _, path := range old[:max(0, len(old)-max(0, f.cfg.MaxFiles))] {
-		failed = append(failed, os.Remove(path))
-	}
-	return errors.Join(failed...)
+	return old, nil
 }
 
 // Close closes the file; later writes fail.
@@ -135,9 +206,10 @@ func (f *File) Close() error {
 	return err
 }
 
-func (f *File) split() (base, ext string) {
-	ext = filepath.Ext(f.cfg.Path)
-	return strings.TrimSuffix(f.cfg.Path, ext), ext
+// splitPath returns the parts of a path between which the time of a rotation stands.
+func splitPath(path string) (base, ext string) {
+	ext = filepath.Ext(path)
+	return strings.TrimSuffix(path, ext), ext
 }
 
 func isDigits(s string) bool {

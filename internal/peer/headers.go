@@ -8,4 +8,12 @@ const (
 	// NotAppliedHeader is on an answer to a request that has changed nothing and
 	// may be sent again, to this server or another.
 	NotAppliedHeader = "X-Lictor-Not-Applied"
+
+	// RequestIDHeader is the ID under which the agent that a request came to first has
+	// recorded it: a UUID.
+	RequestIDHeader = "X-Lictor-Request-Id"
+
+	// LoginHeader is on the answer to a recorded login: who it has proven to be, as
+	// the JSON of audit.Login.
+	LoginHeader = "X-Lictor-Login"
 )
