@@ -16,7 +16,7 @@ import (
 // rows lists the packages below internal/ from the bottom up. A package
 // imports only packages of rows above its own in this list, never of its own row.
 var rows = [][]string{
-	{"errs", "wire", "logging", "telemetry", "uuid", "version"},
+	{"errs", "wire", "logging", "telemetry", "hostinfo", "uuid", "version"},
 	{"tenancy", "filter"},
 	{"acl", "authmethod", "catalog", "configentry", "ca", "envoy", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
