@@ -73,7 +73,8 @@ func TestDefaultsOfAClientAgent(t *testing.T) {
 		Ports:         daemon.Ports{DNS: 8600, HTTP: 8500, HTTPS: -1, GRPC: -1, GRPCTLS: -1, SerfLAN: 8301, SerfWAN: 8302, Server: 8300},
 		RetryInterval: 30 * time.Second, ReconnectTimeout: 72 * time.Hour, LeaveOnTerminate: true, CentralSvcConfig: true, ConnectEnabled: true,
 		DefaultQueryTime: 300 * time.Second, MaxQueryTime: 600 * time.Second, EncryptVerifyIn: true, EncryptVerifyOut: true,
-		SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10000, RPCHold: 7 * time.Second, RaftMultiplier: 1, Autopilot: autopilot.Default(),
+		SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10000, RPCHold: 7 * time.Second,
+		SessionTTLMin: 10 * time.Second, RaftMultiplier: 1, Autopilot: autopilot.Default(),
 	}
 	want.CheckUpdates, want.CheckOutputMax, want.SidecarPorts = 5*time.Minute, 4096, local.Ports{Min: 21000, Max: 21255}
 	want.ACL.DefaultPolicy, want.ACL.DownPolicy = "allow", "extend-cache"
@@ -81,7 +82,7 @@ func TestDefaultsOfAClientAgent(t *testing.T) {
 	for _, l := range []*daemon.TLSListener{&want.TLS.InternalRPC, &want.TLS.HTTPS, &want.TLS.GRPC} {
 		l.MinVersion = "TLSv1_2"
 	}
-	want.Limits = daemon.Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, RPCHandshakeTimeout: 5 * time.Second}
+	want.Limits = daemon.Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10, RPCHandshakeTimeout: 5 * time.Second}
 	want.Log.Level, want.Log.RotateDuration, want.Log.SyslogFacility = "INFO", 24*time.Hour, "LOCAL0"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -78,6 +78,8 @@ var raftFields = []field{
 		note: "How often a server considers taking a snapshot."},
 	{key: "raft_trailing_logs", kind: integer, def: "10000", into: func(c *conf) any { return &c.TrailingLogs },
 		note: "Log entries kept after a snapshot, for followers that are behind."},
+	{key: "session_ttl_min", kind: duration, def: "10s", into: func(c *conf) any { return &c.SessionTTLMin },
+		note: "The shortest TTL that a session may have."},
 	{key: "performance.rpc_hold_timeout", kind: duration, def: "7s", into: func(c *conf) any { return &c.RPCHold },
 		note: "How long a request waits for a leader or a server while there is none."},
 	{key: "performance.raft_multiplier", kind: integer, def: "1", into: func(c *conf) any { return &c.RaftMultiplier },

@@ -15,7 +15,7 @@ var accessFields = []field{
 		note: "The same for policies."},
 	{key: "acl.role_ttl", kind: duration, def: "30s", into: func(c *conf) any { return &c.ACL.RoleTTL },
 		note: "The same for roles."},
-	{key: "acl.enable_key_list_policy", kind: boolean, def: "false", into: func(c *conf) any { return &c.ACL.EnableKeyListPolicy }, effect: idle,
+	{key: "acl.enable_key_list_policy", kind: boolean, def: "false", into: func(c *conf) any { return &c.ACL.EnableKeyListPolicy },
 		note: "Listing keys needs the list permission."},
 	{key: "acl.enable_token_persistence", kind: boolean, def: "false", into: func(c *conf) any { return &c.ACL.TokenPersistence },
 		note: "Keep tokens that were set through the API in the data directory."},

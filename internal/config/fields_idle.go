@@ -18,7 +18,7 @@ func idleFields() []field {
 			disable_host_node_id:disable-host-node-id read_replica:read-replica`),
 		withoutEffect(idle, "", integer, `retry_max_wan:retry-max-wan
 			protocol:protocol raft_protocol:raft-protocol`),
-		withoutEffect(idle, "", duration, `discovery_max_stale session_ttl_min server_rejoin_age_max
+		withoutEffect(idle, "", duration, `discovery_max_stale server_rejoin_age_max
 			retry_interval_wan:retry-interval-wan reconnect_timeout_wan primary_gateways_interval`),
 		withoutEffect(idle, "", list, `recursors:recursor experiments retry_join_wan:retry-join-wan primary_gateways:primary-gateway
 			serf_wan_allowed_cidrs:serf-wan-allowed-cidrs`),
@@ -37,7 +37,7 @@ func idleFields() []field {
 
 		withoutEffect(idle, "http_config.", boolean, "use_cache"),
 		withoutEffect(idle, "limits.", duration, "rpc_client_timeout"),
-		withoutEffect(idle, "limits.", integer, "rpc_max_burst kv_max_value_size txn_max_req_len"),
+		withoutEffect(idle, "limits.", integer, "rpc_max_burst"),
 		withoutEffect(inert, "limits.", number, "rpc_rate request_limits.read_rate request_limits.write_rate"),
 		withoutEffect(inert, "limits.", text, "request_limits.mode"),
 

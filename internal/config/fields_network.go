@@ -84,6 +84,10 @@ var httpFields = []field{
 		note: "Time for a TLS handshake with the server port."},
 	{key: "limits.rpc_max_conns_per_client", kind: integer, defNote: "1000, and 100 without a certificate",
 		into: func(c *conf) any { return &c.Limits.RPCMaxConnsPerClient }, note: "Open connections to the server port from one IP address."},
+	{key: "limits.kv_max_value_size", kind: integer, def: "524288", into: func(c *conf) any { return &c.Limits.KVMaxValueSize },
+		note: "Bytes that the value of a key may have."},
+	{key: "limits.txn_max_req_len", kind: integer, def: "524288", into: func(c *conf) any { return &c.Limits.TxnMaxReqLen },
+		note: "Bytes that a transaction may have."},
 	{key: "limits.https_handshake_timeout", kind: duration, def: "5s", into: func(c *conf) any { return &c.Limits.HTTPSHandshakeTimeout },
 		note: "Time for a TLS handshake with the HTTPS listener."},
 }

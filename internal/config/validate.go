@@ -227,6 +227,10 @@ func checkHTTP(c *daemon.Config) error {
 	switch {
 	case c.HTTP.MaxHeaderBytes < 0:
 		return fmt.Errorf("http_config.max_header_bytes cannot be negative: %d", c.HTTP.MaxHeaderBytes)
+	case tooLarge(c.Limits.KVMaxValueSize), tooLarge(c.Limits.TxnMaxReqLen):
+		return fmt.Errorf("limits.kv_max_value_size and limits.txn_max_req_len have to be between 1 and %d", maxValueSize)
+	case c.SessionTTLMin < 0:
+		return errors.New("session_ttl_min cannot be negative")
 	case c.Limits.RPCMaxConnsPerClient < 0, c.Limits.RPCHandshakeTimeout < 0:
 		return errors.New("limits.rpc_max_conns_per_client and limits.rpc_handshake_timeout cannot be negative")
 	case c.DefaultQueryTime <= 0, c.MaxQueryTime <= 0:
@@ -272,3 +276,8 @@ func bootstrapWarnings(c *daemon.Config) []string {
 }
 
 func checkAutopilot(c *daemon.Config) error { return c.Autopilot.Validate() }
+
+// maxValueSize is what fits into an entry of the log.
+const maxValueSize = 7 << 20
+
+func tooLarge(n int64) bool { return n < 1 || n > maxValueSize }

@@ -60,6 +60,7 @@ type Config struct {
 	SnapshotInterval  time.Duration
 	TrailingLogs      uint64
 	RPCHold           time.Duration    // for a leader or a server; 0 is 7 seconds
+	SessionTTLMin     time.Duration    // 0 is 10 seconds
 	RaftMultiplier    int              // of raft's time-outs; 0 is 1
 	Autopilot         autopilot.Config // what counts before an operator has chosen; zero is the defaults
 
@@ -181,4 +182,6 @@ type Limits struct {
 	RPCMaxConnsPerClient  int
 	HTTPMaxConnsPerClient int
 	HTTPSHandshakeTimeout time.Duration
+	KVMaxValueSize        int64 // bytes; 0 is 512 KiB, as for the next
+	TxnMaxReqLen          int64
 }
