@@ -87,7 +87,7 @@ func TestErrorsOfECS(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			if err := ecsError("ListTasks", "400 Bad Request", []byte(tc.body)); errs.KindOf(err) != tc.kind {
+			if err := awsError("ListTasks", "400 Bad Request", []byte(tc.body)); errs.KindOf(err) != tc.kind {
 				t.Errorf("%v is of kind %v", err, errs.KindOf(err))
 			}
 		})

@@ -34,6 +34,7 @@ func commands() []command {
 	return []command{
 		{"acl-controller", "Sets up auth methods and rules, and removes tokens of tasks that are gone", aclController},
 		{"app-entrypoint", "Runs the application and delays its end", appEntrypoint},
+		{"client", "Runs the task's Consul client agent", client},
 		{"envoy-entrypoint", "Runs Envoy until the application has stopped", envoyEntrypoint},
 		{"health-sync", "Reports the health of containers, and logs out at the end", healthSync},
 		{"mesh-init", "Logs in, registers the service and its proxy, and writes Envoy's bootstrap", meshInit},
