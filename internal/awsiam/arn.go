@@ -13,6 +13,7 @@ type principal struct {
 	account   string
 	kind      string // "role" or "user"
 	name      string // without path
+	session   string // of an assumed role; for the role of an ECS task, the task's id
 }
 
 // parseARN reads the ARN of a user, a role or an assumed role. It returns
@@ -41,7 +42,7 @@ func parseARN(arn string) (principal, error) {
 		if len(resource) < 3 {
 			return principal{}, errs.Errorf(errs.Denied, "unrecognized arn: %q contains fewer than 3 slash-separated parts", parts[5])
 		}
-		p.kind, p.name = "role", resource[1]
+		p.kind, p.name, p.session = "role", resource[1], resource[2]
 	case "role", "user":
 		p.kind, p.name = resource[0], resource[len(resource)-1]
 	default:

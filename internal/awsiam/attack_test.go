@@ -92,7 +92,7 @@ func TestGoodTokenIsAccepted(t *testing.T) {
 		t.Errorf("got identity %+v", id)
 	}
 	want := map[string]string{
-		"entity_name": "ecs-task-web", "entity_id": roleID, "account_id": account, "entity_path": "/consul-ecs/",
+		"entity_name": "ecs-task-web", "entity_id": roleID, "account_id": account, "session_name": "abc", "entity_path": "/consul-ecs/",
 		"entity_tags.consul.hashicorp.com.service-name": "web", "entity_tags.absent": "",
 	}
 	if fmt.Sprint(id.Variables) != fmt.Sprint(want) {

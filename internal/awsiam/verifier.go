@@ -115,7 +115,7 @@ func (v *verifier) judge(l *login, who identity, role principal, details *entity
 	if !v.settings.trusts(arn) {
 		return authmethod.Identity{}, errs.Errorf(errs.Denied, "IAM principal %s is not trusted", arn)
 	}
-	facts := facts{name: role.name, id: uniqueID, account: who.account}
+	facts := facts{name: role.name, id: uniqueID, account: who.account, session: role.session}
 	if details != nil {
 		facts.path, facts.tags = details.path, details.tags
 	}
@@ -128,7 +128,7 @@ func (v *verifier) judge(l *login, who identity, role principal, details *entity
 // Example returns an identity with every variable of the method's settings.
 func (v *verifier) Example() authmethod.Identity {
 	x := authmethod.Placeholder
-	f := facts{name: x, id: x, account: x, path: x, tags: map[string]string{}}
+	f := facts{name: x, id: x, account: x, session: x, path: x, tags: map[string]string{}}
 	for _, key := range v.settings.IAMEntityTags {
 		f.tags[key] = x
 	}
@@ -140,15 +140,17 @@ func (v *verifier) Example() authmethod.Identity {
 // facts is what an identity is made of.
 type facts struct {
 	name, id, account string
+	session           string
 	path              string
 	tags              map[string]string
 }
 
 // identity names the facts for selectors and templates (authmethods.md section
 // 4.8). Only declared tags are shown; one that is absent is empty. Selectors
-// know path and tags even without entity details, then empty; templates do not.
+// know path and tags even without entity details, then empty; templates do not. session_name
+// is ours: who may assume a role names the session, and for the role of a task that is ECS, with the task's id.
 func (s *settings) identity(f facts) authmethod.Identity {
-	variables := map[string]string{"entity_name": f.name, "entity_id": f.id, "account_id": f.account}
+	variables := map[string]string{"entity_name": f.name, "entity_id": f.id, "account_id": f.account, "session_name": f.session}
 	tags := map[string]string{}
 	path := ""
 	if s.EnableIAMEntityDetails {
@@ -161,11 +163,12 @@ func (s *settings) identity(f facts) authmethod.Identity {
 	}
 	return authmethod.Identity{
 		Attributes: map[string]any{
-			"entity_name": f.name,
-			"entity_id":   f.id,
-			"account_id":  f.account,
-			"entity_path": path,
-			"entity_tags": tags,
+			"entity_name":  f.name,
+			"entity_id":    f.id,
+			"account_id":   f.account,
+			"session_name": f.session,
+			"entity_path":  path,
+			"entity_tags":  tags,
 		},
 		Variables: variables,
 		UniqueID:  f.id,

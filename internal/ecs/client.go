@@ -239,6 +239,7 @@ func (c *clientRun) agentConfig() string {
 	line("advertise_reconnect_timeout = \"15m\"")
 	line("client_addr = \"0.0.0.0\"")
 	line("datacenter = %q", datacenter)
+	line("node_name = %q", c.task.ID()) // what session_name is in the login
 	line("enable_central_service_config = true")
 	line("leave_on_terminate = true")
 	line("ports {\n  grpc = 8502\n}")

@@ -7,6 +7,7 @@ advertise_addr = "10.0.3.17"
 advertise_reconnect_timeout = "15m"
 client_addr = "0.0.0.0"
 datacenter = "dc1"
+node_name = "0123abcd"
 enable_central_service_config = true
 leave_on_terminate = true
 ports {
