@@ -29,7 +29,7 @@ func run(name string, args []string) int {
 	case "consul":
 		return cli.Run(context.Background(), cli.OSEnv(), cli.Root(), args)
 	case "consul-ecs":
-		return ecs.Run(os.Stdout, os.Stderr, args)
+		return ecs.Run(context.Background(), ecs.OSEnv(), args)
 	default:
 		return cli.Run(context.Background(), cli.OSEnv(), root(), args)
 	}

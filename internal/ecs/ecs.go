@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 
@@ -22,6 +23,13 @@ type Env struct {
 	Out, Err io.Writer
 	Getenv   func(string) string
 	Signals  <-chan os.Signal // those that the process is sent; nil is none
+}
+
+// OSEnv is the world of the process. It takes over the process's signals.
+func OSEnv() *Env {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals)
+	return &Env{Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Signals: signals}
 }
 
 // command is one of the commands.
