@@ -68,10 +68,12 @@ func TestScripts(t *testing.T) {
 			"secrets":     cmdSecrets,
 			"nosecrets":   cmdNoSecrets,
 			"get":         cmdGet,
+			"call":        cmdCall,
 			"signal":      cmdSignal,
 			"serverlog":   cmdServerLog,
 			"logintokens": cmdLoginTokens,
 			"mode":        cmdMode,
+			"audited":     cmdAudited,
 		},
 	})
 }
