@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/telemetry"
 )
 
 // Agent is what the routes below /v1/agent, /v1/status and
@@ -16,6 +17,8 @@ type Agent struct {
 	Leave   func() error  // leaves the cluster and returns before the process ends
 	Leader  func() string // address of the leader's server port, "" if there is none
 	Peers   func() []string
+	Metrics *telemetry.Metrics // nil: none are kept
+	DataDir string             // whose file system /v1/agent/host describes
 }
 
 // Version is the answer of /v1/agent/version.
@@ -75,6 +78,10 @@ type XDS struct {
 var agentRoutes = []route{
 	{http.MethodGet, "/v1/agent/self", Local, "agent:read", "agent.self", (*API).agentSelf, 0},
 	{http.MethodGet, "/v1/agent/version", Local, "none: says only which release answers", "agent.version", (*API).agentVersion, 0},
+	{http.MethodGet, "/v1/agent/host", Local, "operator:read", "agent.host", (*API).agentHost, 0},
+	{http.MethodGet, "/v1/agent/metrics", Local, "agent:read", "agent.metrics", (*API).agentMetrics, 0},
+	{http.MethodGet, "/v1/agent/metrics/stream", Local, "agent:read", "agent.metrics.stream", (*API).agentMetricsStream, 0},
+	{http.MethodGet, "/v1/agent/monitor", Local, "agent:read", "agent.monitor", (*API).agentMonitor, 0},
 	{http.MethodPut, "/v1/agent/reload", Local, "agent:write", "agent.reload", (*API).agentReload, 0},
 	{http.MethodPut, "/v1/agent/leave", Local, "agent:write", "agent.leave", (*API).agentLeave, 0},
 	{http.MethodPut, "/v1/agent/token/{kind}", Local, "agent:write", "agent.token.set", (*API).agentTokenSet, 0},
