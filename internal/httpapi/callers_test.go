@@ -178,6 +178,7 @@ var expectations = []expectation{
 	{row: "PUT /v1/operator/autopilot/configuration", answers: only("200 true$")},
 	{row: "GET /v1/operator/autopilot/health", answers: only(`200 {`)},
 	{row: "GET /v1/operator/autopilot/state", answers: only(`200 {`)},
+	{row: "POST /v1/operator/audit-hash", body: `{"Input":"x"}`, answers: only("400 Audit logging is not enabled on this agent")},
 	{row: "GET /v1/snapshot", answers: only("200 \x1f\x8b")},
 	{row: "PUT /v1/snapshot", answers: only("400 ")},
 

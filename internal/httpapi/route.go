@@ -61,7 +61,8 @@ type route struct {
 
 var routes = slices.Concat(tokenRoutes, policyRoutes, roleRoutes, templateRoutes, authMethodRoutes,
 	bindingRuleRoutes, loginRoutes, aclRoutes, explainRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes,
-	memberRoutes, keyringRoutes, coordinateRoutes, nodeRoutes, snapshotRoutes, operatorRoutes)
+	memberRoutes, keyringRoutes, coordinateRoutes, catalogRoutes, healthRoutes, kvRoutes, sessionRoutes, txnRoutes, agentServiceRoutes, agentCheckRoutes,
+	snapshotRoutes, operatorRoutes, auditRoutes)
 
 // Routes returns every row of the table, ordered by path and method.
 func Routes() []Route {

@@ -1,0 +1,529 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lictor/lictor/internal/audit"
+)
+
+const anonymous = "00000000-0000-0000-0000-000000000002"
+
+// auditEvent is what these tests look at of an event.
+type auditEvent struct {
+	EventType string `json:"event_type"`
+	Payload   struct {
+		ID, Type, Version, Stage string
+		Auth                     struct {
+			AccessorID string    `json:"accessor_id"`
+			CreateTime time.Time `json:"create_time"`
+		}
+		Request struct {
+			ID, Operation, Endpoint string
+			RemoteAddr              string `json:"remote_addr"`
+			UserAgent               string `json:"user_agent"`
+			ForwardedBy             string `json:"forwarded_by"`
+		}
+		Response struct{ Status string }
+		Login    audit.Login
+	}
+}
+
+// auditEvents returns the events among lines of other things.
+func auditEvents(text string) (events []auditEvent, err error) {
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, `{"created_at":`) {
+			continue
+		}
+		var e auditEvent
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			return nil, fmt.Errorf("%w: %s", err, line)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// cmdAudited waits until the running server has printed both events of a request:
+// audited ACCESSOR METHOD ENDPOINT STATUS [PRINCIPAL [ACCESSOR]]. The last two are those of a login.
+func cmdAudited(ts *testscript.TestScript, neg bool, args []string) {
+	refuseNegation(ts, neg)
+	args = append(args, "", "", "", "", "", "")[:6]
+	server := storyOf(ts).server
+	ts.Check(every(10*time.Millisecond, func(context.Context) error {
+		events, err := auditEvents(server.log())
+		if err != nil {
+			return err
+		}
+		begun := map[string]bool{}
+		for _, e := range events {
+			p := e.Payload
+			if p.Stage == "OperationStart" && p.Auth.AccessorID == args[0] {
+				begun[p.Request.ID] = true
+			}
+			got := []string{p.Auth.AccessorID, p.Request.Operation, p.Request.Endpoint, p.Response.Status, p.Login.Principal, p.Login.AccessorID}
+			if p.Stage == "OperationComplete" && begun[p.Request.ID] && strings.Join(got, " ") == strings.Join(args, " ") {
+				return nil
+			}
+		}
+		return fmt.Errorf("not in the trail: %s", strings.Join(args, " "))
+	}))
+}
+
+// checker compares the requests that were sent with the events that were written.
+type checker struct {
+	mu   sync.Mutex
+	sent map[string]sentRequest // by user agent
+}
+
+type sentRequest struct {
+	endpoint string
+	status   string // of the answer; empty if there was none
+}
+
+func newChecker() *checker { return &checker{sent: map[string]sentRequest{}} }
+
+// send notes a request and returns the user agent that it has to carry.
+func (c *checker) send(endpoint string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := fmt.Sprint("checker/", len(c.sent))
+	c.sent[name] = sentRequest{endpoint: endpoint}
+	return name
+}
+
+func (c *checker) answered(name string, status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sent[name]
+	s.status = strconv.Itoa(status)
+	c.sent[name] = s
+}
+
+// check reports every request that was answered and has not exactly one event of each
+// stage, those with the wrong content, and events of requests that nobody has sent. A request without an answer may
+// have none, or a start alone.
+func (c *checker) check(events []auditEvent) error {
+	type pair struct{ start, complete []auditEvent }
+	found := map[string]*pair{}
+	ids := map[string]bool{}
+	var wrong []error
+	for _, e := range events {
+		name := e.Payload.Request.UserAgent
+		if !strings.HasPrefix(name, "checker/") {
+			continue
+		}
+		if ids[e.Payload.ID] || e.EventType != "audit" || e.Payload.Version != "1" || e.Payload.Type != "HTTPEvent" {
+			wrong = append(wrong, fmt.Errorf("event %+v", e))
+		}
+		ids[e.Payload.ID] = true
+		if found[name] == nil {
+			found[name] = &pair{}
+		}
+		if p := found[name]; e.Payload.Stage == "OperationStart" {
+			p.start = append(p.start, e)
+		} else {
+			p.complete = append(p.complete, e)
+		}
+	}
+	for name, s := range c.sent {
+		p := found[name]
+		delete(found, name)
+		switch {
+		case p == nil:
+			p = &pair{}
+		case len(p.start) > 1 || len(p.complete) > len(p.start):
+			wrong = append(wrong, fmt.Errorf("%s %+v: %d starts, %d completes", name, s, len(p.start), len(p.complete)))
+			continue
+		case p.start[0].Payload.Request.Endpoint != s.endpoint:
+			wrong = append(wrong, fmt.Errorf("%s %+v: endpoint %q", name, s, p.start[0].Payload.Request.Endpoint))
+		}
+		if s.status != "" && (len(p.complete) != 1 || p.complete[0].Payload.Response.Status != s.status) {
+			wrong = append(wrong, fmt.Errorf("%s %+v: %d starts, %d completes", name, s, len(p.start), len(p.complete)))
+		}
+	}
+	for name := range found {
+		wrong = append(wrong, fmt.Errorf("%s: nobody has sent it", name))
+	}
+	return errors.Join(wrong[:min(len(wrong), 20)]...)
+}
+
+// oddTargets are request targets as they are written on the wire, and the endpoint that each is.
+var oddTargets = map[string]string{
+	"/v1/status/leader":                    "/v1/status/leader",
+	"//v1/../v1/acl/tokens":                "/v1/acl/tokens",
+	"/v1/acl//tokens":                      "/v1/acl/tokens",
+	"/v1/./kv/../kv/x":                     "/v1/kv/x",
+	"/V1/Acl/Tokens":                       "/V1/Acl/Tokens",
+	"/v1/acl%2ftokens":                     "/v1/acl/tokens",
+	"/%761/acl/tokens":                     "/v1/acl/tokens",
+	"/v1/acl/tokens?token=x&token=y;z":     "/v1/acl/tokens",
+	"/v1/acl/tokens?%zz":                   "/v1/acl/tokens",
+	"/v1/%00%0a%ff":                        "/v1/\x00\n\uFFFD",
+	"/v1/kv/%F0%9F%94%92/a%2Fb?raw":        "/v1/kv/🔒/a/b",
+	"/..":                                  "",
+	"/../../v1/agent/self/":                "/v1/agent/self/",
+	"/ui/..%2fv1/acl/tokens":               "",
+	"/ui/../v1/acl/tokens":                 "/v1/acl/tokens",
+	"/nothing/below/v1":                    "/nothing/below/v1",
+	"http://other.example/v1/acl/tokens":   "/v1/acl/tokens",
+	"/v1/acl/tokens#fragment?token=s":      "/v1/acl/tokens#fragment",
+	"/v1/acl/policy/name/" + longName:      "/v1/acl/policy/name/" + longName,
+	"/v1/acl/token/self?" + "a=1&" + "a=2": "/v1/acl/token/self",
+}
+
+var longName = strings.Repeat("x", 1000)
+
+// sendRaw sends one request in HTTP/1.1 as it is written, and returns the status.
+func sendRaw(addr, method, target, name string) (int, error) {
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n", method, target, name); err != nil {
+		return 0, err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
+}
+
+// TestTheTrailIsComplete sends odd requests and many at once, over HTTP/1.1 and
+// HTTP/2, and compares what was sent with what the documents' stanza prints.
+func TestTheTrailIsComplete(t *testing.T) {
+	files, err := newServerFiles(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stanza := writeConfig(t, files, `
+audit {
+  enabled = true
+  sink "stdout" {
+    type   = "file"
+    format = "json"
+    path   = "/dev/stdout"
+    delivery_guarantee = "best-effort"
+  }
+}`)
+	server, err := startServer(files, nil, stanza)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.kill()
+	c := newChecker()
+	for target, endpoint := range oddTargets {
+		for _, method := range []string{"GET", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD", "NOSUCH"} {
+			name := "odd/" + target // not the checker's: the UI has no events
+			if endpoint != "" {
+				name = c.send(endpoint)
+			}
+			status, err := sendRaw(files.http, method, target, name)
+			if err != nil {
+				t.Fatalf("%s %s: %v", method, target, err)
+			}
+			if endpoint != "" {
+				c.answered(name, status)
+			}
+		}
+	}
+	requests := 200
+	if testing.Short() {
+		requests = 50
+	}
+	secure := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true,
+	}}
+	defer secure.CloseIdleConnections()
+	plain := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+	defer plain.CloseIdleConnections()
+	load := &auditLoad{checker: c, token: files.management}
+	var working sync.WaitGroup
+	for w := range 16 {
+		client, url := plain, "http://"+files.http
+		if w%2 == 0 {
+			client, url = secure, "https://"+files.https
+		}
+		working.Go(func() {
+			for i := range requests {
+				if err := load.request(client, url, i); err != nil {
+					t.Errorf("request: %v", err)
+					return
+				}
+			}
+		})
+	}
+	working.Wait()
+	if _, err := server.signal("INT"); err != nil {
+		t.Fatal(err)
+	}
+	events, err := auditEvents(server.log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.check(events); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(server.log(), files.management) {
+		t.Error("the management token was printed")
+	}
+	if load.http2.Load() == 0 {
+		t.Error("nothing was sent over HTTP/2")
+	}
+	t.Logf("%d requests, %d of them over HTTP/2; %d events", len(c.sent), load.http2.Load(), len(events))
+}
+
+func writeConfig(t *testing.T, f *serverFiles, text string) string {
+	t.Helper()
+	path := filepath.Join(f.dir, "audit.hcl")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// auditLoad sends requests of several kinds.
+type auditLoad struct {
+	*checker
+	token string
+	http2 atomic.Int64
+	made  sync.Map // names of policies that a request was sent for, and the user agent of that
+}
+
+// request sends one request: reads, writes, refused ones.
+func (l *auditLoad) request(client *http.Client, url string, i int) error {
+	kind := []struct{ method, path, body, token string }{
+		{"GET", "/v1/acl/tokens", "", l.token},
+		{"PUT", "/v1/acl/policy", `{"Name":"%s"}`, l.token},
+		{"GET", "/v1/acl/policies", "", ""},
+		{"POST", "/v1/acl/login", `{"AuthMethod":"none","BearerToken":"x"}`, ""},
+		{"GET", "/v1/acl/token/self", "", "5ec2e700-0000-4000-8000-000000000001"},
+		{"DELETE", "/v1/nothing", "", l.token},
+	}[i%6]
+	name := l.send(kind.path)
+	if strings.Contains(kind.body, "%s") {
+		policy := strings.ReplaceAll(name, "/", "-")
+		kind.body = fmt.Sprintf(kind.body, policy)
+		l.made.Store(policy, name)
+	}
+	req, err := http.NewRequest(kind.method, url+kind.path, strings.NewReader(kind.body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", name)
+	req.GetBody = nil // nothing is sent twice
+	if kind.token != "" {
+		req.Header.Set("X-Consul-Token", kind.token)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return err
+	}
+	l.answered(name, res.StatusCode)
+	if res.ProtoMajor == 2 {
+		l.http2.Add(1)
+	}
+	return nil
+}
+
+// TestEnforcedAuditSurvivesKills kills a server with SIGKILL under load. Whatever was answered
+// has both its events on disk, whatever was done has its first, and the chain is whole.
+func TestEnforcedAuditSurvivesKills(t *testing.T) {
+	kills := 6
+	if os.Getenv("LICTOR_LONG") != "" {
+		kills = 100
+	}
+	if testing.Short() {
+		kills = 2
+	}
+	files, err := newServerFiles(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trail := filepath.Join(files.dir, "audit.json")
+	stanza := writeConfig(t, files, fmt.Sprintf(`
+audit {
+  enabled = true
+  sink "file" {
+    type   = "file"
+    format = "json"
+    path   = %q
+    delivery_guarantee = "enforced"
+    rotate_bytes = 100000
+  }
+}`, trail))
+	load := &auditLoad{checker: newChecker(), token: files.management}
+	for range kills {
+		server, err := startServer(files, nil, stanza)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, DisableKeepAlives: true}}
+		var working sync.WaitGroup
+		for range 8 {
+			working.Go(func() {
+				for i := 0; load.request(client, "http://"+files.http, i) == nil; i++ {
+				}
+			})
+		}
+		enough := len(load.snapshot()) + 100 + rand.IntN(200)
+		if err := every(time.Millisecond, func(context.Context) error {
+			if n := len(load.snapshot()); n < enough {
+				return fmt.Errorf("%d requests", n)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		server.kill()
+		working.Wait()
+	}
+	server, err := startServer(files, nil, stanza)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.kill()
+	body, err := files.get("/v1/acl/policies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.signal("INT"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := audit.Verify([]string{trail}, nil, false)
+	if err != nil || len(r.Faults) > 0 || r.First != 1 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	var text strings.Builder
+	for _, name := range r.Files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(data)
+	}
+	events, err := auditEvents(text.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := load.check(events); err != nil {
+		t.Error(err)
+	}
+	begun := map[string]bool{}
+	for _, e := range events {
+		begun[e.Payload.Request.UserAgent] = true
+	}
+	var policies []struct{ Name string }
+	if err := json.Unmarshal(body, &policies); err != nil {
+		t.Fatal(err)
+	}
+	done := 0
+	for _, p := range policies {
+		if name, ours := load.made.Load(p.Name); ours {
+			if done++; !begun[name.(string)] {
+				t.Errorf("policy %s was made without an event", p.Name)
+			}
+		}
+	}
+	t.Logf("%d requests, %d policies made, %d kills; %d events in %d files", len(load.sent), done, kills, len(events), len(r.Files))
+}
+
+// snapshot returns the requests sent so far.
+func (c *checker) snapshot() map[string]sentRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent
+}
+
+// TestAClientAgentsTrail runs the documents' stanza on a client agent: what it passes on to a server is in
+// its trail once, with whose token it was and whom a login proved to be.
+func TestAClientAgentsTrail(t *testing.T) {
+	c := newCluster(t, 1, 1)
+	task, server := c.agents[0], c.servers[0]
+	c.writeAgent(task, c.agentToken(task), "")
+	config, err := os.ReadFile(task.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task.file("agent.hcl", string(config)+`
+audit {
+  enabled = true
+  sink "stdout" {
+    type   = "file"
+    format = "json"
+    path   = "/dev/stdout"
+    delivery_guarantee = "best-effort"
+  }
+}
+`)
+	c.start(task)
+	if err := task.answers(); err != nil {
+		t.Fatal(err)
+	}
+	operator := []string{"CONSUL_HTTP_TOKEN=" + c.management}
+	server.must(t, operator, "acl", "auth-method", "create", "-type", "aws-iam", "-name", "m",
+		"-config", `{"BoundIAMPrincipalArns": ["arn:aws:iam::123456789012:role/consul-ecs/*"], "EnableIAMEntityDetails": true}`)
+	server.must(t, operator, "acl", "binding-rule", "create", "-method", "m", "-bind-type", "service", "-bind-name", "${entity_name}")
+	token := filepath.Join(task.dir, "token")
+	env := append(c.roleOf(task, "consul-ecs/web"), c.env...)
+	task.must(t, env, "login", "-type", "aws-iam", "-method", "m", "-aws-region", region, "-aws-auto-bearer-token", "-aws-include-entity", "-token-sink-file", token)
+	self := task.must(t, nil, "acl", "token", "read", "-self", "-token-file", token)
+	accessor := strings.Fields(strings.SplitAfter(self, "AccessorID:")[1])[0]
+	task.must(t, nil, "logout", "-token-file", token)
+	if code, err := task.running().signal("INT"); err != nil {
+		t.Fatal(code, err)
+	}
+	events, err := auditEvents(task.running().log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, e := range events {
+		p := e.Payload
+		if strings.HasPrefix(p.Request.Endpoint, "/v1/acl/") {
+			count[strings.Join([]string{p.Stage, p.Request.Endpoint, p.Auth.AccessorID, p.Response.Status, p.Login.Principal, p.Login.AccessorID}, " ")]++
+		}
+		if p.Auth.AccessorID == accessor && p.Auth.CreateTime.IsZero() || p.Request.ForwardedBy != "" {
+			t.Errorf("got %+v", p)
+		}
+	}
+	for _, want := range []string{
+		"OperationStart /v1/acl/login " + anonymous + "   ",
+		"OperationComplete /v1/acl/login " + anonymous + " 200 arn:aws:iam::123456789012:role/consul-ecs/web " + accessor,
+		"OperationStart /v1/acl/token/self " + accessor + "   ",
+		"OperationComplete /v1/acl/token/self " + accessor + " 200  ",
+		"OperationStart /v1/acl/logout " + accessor + "   ",
+		"OperationComplete /v1/acl/logout " + accessor + " 200  ",
+	} {
+		if count[want] != 1 {
+			t.Errorf("%q is there %d times: %v", want, count[want], count)
+		}
+	}
+}
