@@ -32,6 +32,7 @@ func (s *server) watchMembers(ctx context.Context) error {
 				logMember(log, e)
 			}
 			wake(s.members)
+			wake(s.nodes)
 			wake(s.candidates)
 		case <-ctx.Done():
 			return nil

@@ -33,6 +33,7 @@ type server struct {
 	leader      *leader.Leader
 	api         serverAPI
 	members     chan struct{} // receives after a member has changed, for the leader
+	nodes       chan struct{} // the same, for the catalog
 	candidates  chan struct{} // the same, for a cluster that has not begun
 	led         chan struct{} // closed when this server has led, and made what a cluster begins with
 	usable      chan struct{} // closed when requests can be answered
@@ -50,7 +51,7 @@ func newServer(cfg Config, opts Options) (*server, error) {
 	}
 	s := &server{
 		base: b, store: state.New(),
-		members: make(chan struct{}, 1), candidates: make(chan struct{}, 1),
+		members: make(chan struct{}, 1), nodes: make(chan struct{}, 1), candidates: make(chan struct{}, 1),
 		led: make(chan struct{}), usable: make(chan struct{}),
 	}
 	if err := s.open(); err != nil {
@@ -97,6 +98,9 @@ func (s *server) open() error {
 	if err := s.openGossip(); err != nil {
 		return err
 	}
+	if err := s.openLocal(); err != nil {
+		return err
+	}
 	s.assemble()
 	return s.openListeners(s.api.public)
 }
@@ -131,6 +135,7 @@ func (s *server) tasks() []task {
 		{"leader", s.leader.Run},
 		{"gossip", s.gossip.Run},
 		{"members", s.watchMembers},
+		{"local", s.local.Run},
 		{"join", s.join},
 		{"begin", s.begin},
 		{"changes", s.changes.Run},

@@ -17,6 +17,7 @@ import (
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/forward"
 	"github.com/lictor/lictor/internal/httpapi"
+	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/leader"
 	"github.com/lictor/lictor/internal/logging"
 )
@@ -66,6 +67,8 @@ func (s *server) assemble() {
 		InitialManagement: s.cfg.ACL.Tokens.InitialManagement,
 		MeshCA:            mesh,
 		Autopilot:         pilot,
+		Renewals:          &kv.Renewals{},
+		Nodes:             &leader.Nodes{Members: s.gossip.Members, Changed: s.nodes, Datacenter: s.cfg.Datacenter},
 		Began:             sync.OnceFunc(func() { close(s.led) }),
 	}
 	s.roots = &endpoint.CARoots{Backend: backend, Off: !mesh}
@@ -118,6 +121,7 @@ func (s *server) assemble() {
 			AutoEncrypts: s.autoEncrypts(backend),
 		},
 	}
+	s.own.handler = a.OwnHandler()
 	s.api = serverAPI{public: a.Handler(), peer: a.PeerHandler()}
 }
 

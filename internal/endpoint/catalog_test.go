@@ -235,7 +235,7 @@ func TestNearestFirst(t *testing.T) {
 	}
 	w.catalog.Coordinates = func() []gossip.NodeCoordinate {
 		return []gossip.NodeCoordinate{
-			{Node: "a", Partition: "default", Coord: at(5, 0.1, 0)}, {Node: "B", Partition: "default", Coord: at(1, 0.1, 0)},
+			{Node: "a", Partition: "default", Coord: at(5, 9, 0)}, {Node: "B", Partition: "default", Coord: at(1, 0.1, 0)},
 			{Node: "c", Partition: "pay", Coord: at(0, 0, 0)}, {Node: "agent", Partition: "pay", Coord: at(0, 0, 0)},
 		}
 	}

@@ -39,6 +39,9 @@ func roundTrip(a, b *gossip.Coordinate) float64 {
 	if a == nil || b == nil || len(a.Vec) != len(b.Vec) {
 		return math.Inf(1)
 	}
+	if a == b {
+		return 0
+	}
 	sum := 0.0
 	for i := range a.Vec {
 		d := a.Vec[i] - b.Vec[i]

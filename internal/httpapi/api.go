@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/audit"
 	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
 )
@@ -46,6 +47,11 @@ type API struct {
 	Snapshots    *endpoint.Snapshots
 	RaftServers  *endpoint.RaftServers
 	Autopilots   *endpoint.Autopilots
+	Catalog      *endpoint.Catalog
+	KVs          *endpoint.KVs
+	Sessions     *endpoint.Sessions
+	Txns         *endpoint.Txns
+	Local        *local.State // what is registered with this agent
 
 	Datacenter string
 	NodeName   string
@@ -71,6 +77,8 @@ type Config struct {
 	BlockEndpoints     []string          // path prefixes that are refused
 	ResponseHeaders    map[string]string // added to every answer
 	AllowWriteHTTPFrom []netip.Prefix    // who may call methods other than GET; empty is everybody
+	KVMaxValueSize     int64             // bytes of a key's value; 0 is 512 KiB
+	TxnMaxReqLen       int64             // bytes of a transaction; 0 is 512 KiB
 	LeaderHold         time.Duration     // for how long a request waits for a leader; 0 is 7 seconds
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/fsm"
+	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -142,6 +143,7 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		Namespaces:   &endpoint.Namespaces{Backend: b},
 		Authorizes:   &endpoint.Authorizes{Backend: b},
 		CARoots:      &endpoint.CARoots{Backend: b},
+		Catalog:      &endpoint.Catalog{Backend: b, Datacenter: "dc1"},
 		Datacenter:   "dc1",
 		NodeName:     "n1",
 		UIEnabled:    true,
@@ -157,12 +159,17 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 			Peers:   func() []string { return []string{"127.0.0.1:8300"} },
 		},
 	}
+	var err error
+	if w.api.Local, err = local.Open(local.Config{NodeName: "n1", Datacenter: "dc1", Log: w.api.Log}); err != nil {
+		t.Fatal(err)
+	}
 	w.saved = &savedState{store: st, fsm: w.raft.fsm}
 	w.api.Snapshots = &endpoint.Snapshots{Backend: b, Node: w.saved, TempDir: t.TempDir()}
 	w.servers = operate(w.api, b)
 	for _, c := range change {
 		c(w.api)
 	}
+	w.api.Catalog.Coordinates = w.api.Gossip.Coordinates
 	w.http = w.api.Handler()
 	return w
 }

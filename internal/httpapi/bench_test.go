@@ -26,7 +26,7 @@ func BenchmarkTokenSelf(b *testing.B) {
 	for b.Loop() {
 		clear(out.header)
 		w.http.ServeHTTP(out, req)
-		if out.code != 0 {
+		if out.code > 200 {
 			b.Fatal(out.code)
 		}
 	}

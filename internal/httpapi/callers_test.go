@@ -78,9 +78,23 @@ func filtered(answer string) []string {
 	return []string{"200 []$", notFound, "200 []$", "200 []$", "200 []$", "200 []$", answer}
 }
 
+// mapped is filtered for a map.
+func mapped(answer string) []string {
+	return []string{"200 {}$", notFound, "200 {}$", "200 {}$", "200 {}$", "200 {}$", answer}
+}
+
 func only(answer string) []string { return []string{answer} }
 
-const readNodes = `node_prefix "" { policy = "read" }`
+const (
+	readNodes    = `node_prefix "" { policy = "read" }`
+	readServices = `service_prefix "" { policy = "read" }`
+	readBoth     = readNodes + readServices
+	writeWebRule = `service "web" { policy = "write" }`
+	writeWeb     = `'service:write' on "web"`
+	readWeb      = `'service:read' on "web"`
+	writeWeb1    = `'node:write' on "web1"`
+	noNode       = `200 {"Node":null,"Services":null}$`
+)
 
 // expectations has every row of the table.
 var expectations = []expectation{
@@ -146,8 +160,12 @@ var expectations = []expectation{
 	{row: "PUT /v1/namespace/{namespace}", answers: only(`200 {"Name":"gone"`)},
 	{row: "DELETE /v1/namespace/{namespace}", answers: only("200 $")},
 
-	{row: "GET /v1/agent/self", rules: `agent "n1" { policy = "read" }`, lacks: `'agent:read' on "n1"`, answers: only(`200 {`)},
+	{row: "GET /v1/agent/self", rules: readAgent, lacks: `'agent:read' on "n1"`, answers: only(`200 {`)},
 	{row: "GET /v1/agent/version", answers: same(`200 {"SHA"`)},
+	{row: "GET /v1/agent/host", answers: only(`200 {"Memory":{"total":`)},
+	{row: "GET /v1/agent/metrics", rules: readAgent, lacks: `'agent:read' on "n1"`, answers: only("503 this agent keeps no metrics$")},
+	{row: "GET /v1/agent/metrics/stream", rules: readAgent, lacks: `'agent:read' on "n1"`, answers: only("503 this agent keeps no metrics$")},
+	{row: "GET /v1/agent/monitor", rules: readAgent, lacks: `'agent:read' on "n1"`, answers: only("503 monitor: this log cannot be followed$")},
 	{row: "PUT /v1/agent/reload", rules: writeAgent, lacks: agentWrite, answers: only("200 $")},
 	{row: "PUT /v1/agent/leave", rules: writeAgent, lacks: agentWrite, answers: only("200 $")},
 	{row: "PUT /v1/agent/token/{kind}", rules: writeAgent, lacks: agentWrite, answers: only("200 $")},
@@ -155,8 +173,41 @@ var expectations = []expectation{
 	{row: "PUT /v1/agent/force-leave/{node}", answers: only("200 $")},
 	{row: "GET /v1/agent/members", rules: readNodes, answers: filtered(`200 [{"Name":"srv1"`)},
 
-	{row: "GET /v1/catalog/nodes", rules: readNodes, answers: filtered(`200 [{"ID":"`)},
-	{row: "GET /v1/health/node/{node}", rules: readNodes, answers: filtered(`200 [{"Node":"web1"`)},
+	{row: "GET /v1/agent/services", rules: readServices, answers: mapped(`200 {"web":{"ID":"web"`)},
+	{row: "GET /v1/agent/service/{agent_service...}", rules: readServices, lacks: readWeb, answers: only(`200 {"ID":"web"`)},
+	{row: "PUT /v1/agent/service/register", body: `{"Name":"web"}`, rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "PUT /v1/agent/service/deregister/{agent_service...}", rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "PUT /v1/agent/service/maintenance/{agent_service...}", query: "enable=true", rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "PUT /v1/agent/maintenance", query: "enable=true", rules: `node "n1" { policy = "write" }`, lacks: `'node:write' on "n1"`, answers: only("200 $")},
+	{row: "GET /v1/agent/checks", rules: readServices, answers: mapped(`200 {"service:web":{"Node":"n1"`)},
+	{row: "PUT /v1/agent/check/register", body: `{"Name":"c","TTL":"1m","ServiceID":"web"}`, rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "PUT /v1/agent/check/deregister/{agent_check...}", rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "PUT /v1/agent/check/pass/{agent_check...}", rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "PUT /v1/agent/check/warn/{agent_check...}", rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "PUT /v1/agent/check/fail/{agent_check...}", rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "PUT /v1/agent/check/update/{agent_check...}", body: `{"Status":"passing"}`, rules: writeWebRule, lacks: writeWeb, answers: only("200 $")},
+	{row: "GET /v1/agent/health/service/id/{agent_service...}", rules: readServices, lacks: readWeb, answers: only(`503 {"AggregatedStatus":"critical","Service":{"ID":"web"`)},
+	{row: "GET /v1/agent/health/service/name/{agent_service_name...}", rules: readServices, lacks: readWeb, answers: only(`503 [{"AggregatedStatus":"critical"`)},
+
+	{row: "PUT /v1/catalog/register", body: `{"Node":"web1","Address":"10.0.0.9"}`, rules: `node "web1" { policy = "write" }`, lacks: writeWeb1, answers: only("200 true$")},
+	{row: "PUT /v1/catalog/deregister", body: `{"Node":"web1","ServiceID":"web"}`, rules: `node "web1" { policy = "write" }`, lacks: writeWeb1, answers: only("200 true$")},
+	{row: "GET /v1/catalog/nodes", rules: readNodes, answers: filtered(`200 [{"ID":"","Node":"web1"`)},
+	{row: "GET /v1/catalog/services", rules: readServices,
+		answers: []string{"200 {}$", notFound, "200 {}$", "200 {}$", "200 {}$", "200 {}$", `200 {"web":["v1"]}$`}},
+	{row: "GET /v1/catalog/service/{service...}", rules: readBoth, answers: filtered(`200 [{"ID":"","Node":"web1"`)},
+	{row: "GET /v1/catalog/connect/{service...}", rules: readBoth, answers: filtered(`200 [{"ID":"","Node":"web1"`)},
+	{row: "GET /v1/catalog/node/{node...}", rules: readBoth,
+		answers: []string{"200 null$", notFound, "200 null$", "200 null$", "200 null$", "200 null$", `200 {"Node":{"ID":"","Node":"web1"`}},
+	{row: "GET /v1/catalog/node-services/{node...}", rules: readBoth,
+		answers: []string{noNode, notFound, noNode, noNode, noNode, noNode, `200 {"Node":{"ID":"","Node":"web1"`}},
+	{row: "GET /v1/catalog/gateway-services/{gateway...}", rules: readServices, answers: filtered("200 []$")},
+	{row: "GET /v1/health/node/{node...}", rules: readBoth, answers: filtered(`200 [{"Node":"web1"`)},
+	{row: "GET /v1/health/checks/{service...}", rules: readBoth, answers: filtered(`200 [{"Node":"web1"`)},
+	{row: "GET /v1/health/service/{service...}", rules: readBoth, answers: filtered(`200 [{"Node":{"ID":"","Node":"web1"`)},
+	{row: "GET /v1/health/connect/{service...}", rules: readBoth, answers: filtered(`200 [{"Node":{"ID":"","Node":"web1"`)},
+	{row: "GET /v1/health/ingress/{service...}", rules: readBoth, answers: filtered("200 []$")},
+	{row: "GET /v1/health/state/{state}", rules: readBoth, answers: filtered(`200 [{"Node":"web1"`)},
+	{row: "GET /v1/operator/usage", answers: only(`200 {"Usage":{"dc1":{"Nodes":1,"Services":1`)},
 	{row: "GET /v1/coordinate/nodes", rules: readNodes, answers: filtered(`200 [{"Node":"srv1"`)},
 	{row: "GET /v1/coordinate/node/{node}", rules: readNodes,
 		answers: []string{"404 $", notFound, "404 $", "404 $", "404 $", "404 $", `200 [{"Node":"web1"`}},
@@ -196,6 +247,7 @@ const (
 	ownToken    = `200 {"AccessorID":"<caller>"`
 	onlyTeam    = `200 [{"Name":"team","Partition":"default","CreateIndex":14,"ModifyIndex":14}]$`
 	writeAgent  = `agent "n1" { policy = "write" }`
+	readAgent   = `agent "n1" { policy = "read" }`
 	agentWrite  = `'agent:write' on "n1"`
 )
 
@@ -212,7 +264,7 @@ type crowd struct {
 
 // newCrowd returns a crowd whose right token has rules.
 func newCrowd(t *testing.T, rules string) *crowd {
-	w, _, port := newPort(t, withGossip(nodes()), onServer)
+	w, _, port := newPort(t, withGossip(cluster()), onServer)
 	for _, target := range []string{"/v1/partition/pay", "/v1/partition/gone", "/v1/namespace/team", "/v1/namespace/gone"} {
 		w.must("PUT", target, "{}", nil)
 	}
@@ -252,9 +304,15 @@ func (c *crowd) fill() {
 	create("/v1/acl/auth-method", `{"Name":"m","Type":"aws-iam","MaxTokenTTL":"1h","Config":{"Password":"secret"}}`)
 	rule := create("/v1/acl/binding-rule", `{"AuthMethod":"m","BindType":"service","BindName":"x"}`)
 	login := c.call("POST", "/v1/acl/login", `{"AuthMethod":"m","BearerToken":"web:wrong"}`).Header().Get(loginIDHeader)
-	c.path = strings.NewReplacer("{accessor}", token, "{policy_id}", policy, "{policy_name...}", "p", "{role_id}", role, "{role_name}", "r",
+	c.must("PUT", "/v1/catalog/register", `{"Node":"web1","Address":"10.0.0.1",
+		"Service":{"Service":"web","Tags":["v1"],"Connect":{"Native":true}},
+		"Checks":[{"CheckID":"alive"},{"CheckID":"web","ServiceID":"web"}]}`, nil)
+	c.must("PUT", "/v1/agent/service/register", `{"Name":"web","Check":{"TTL":"1h"}}`, nil)
+	c.path = strings.NewReplacer("{agent_service...}", "web", "{agent_service_name...}", "web", "{agent_check...}", "service:web",
+		"{accessor}", token, "{policy_id}", policy, "{policy_name...}", "p", "{role_id}", role, "{role_name}", "r",
 		"{auth_method}", "m", "{login}", login, "{binding_rule}", rule, "{template_name...}", "builtin/dns", "{namespace}", "gone",
-		"{partition}", "gone", "{kind}", "agent", "{addr}", "127.0.0.1", "{node}", "web1")
+		"{partition}", "gone", "{kind}", "agent", "{addr}", "127.0.0.1", "{node}", "web1",
+		"{node...}", "web1", "{service...}", "web", "{gateway...}", "gw", "{state}", "any")
 	c.objects = strings.NewReplacer("<token>", token, "<policy>", policy, "<role>", role, "<rule>", rule, "<login>", login)
 }
 

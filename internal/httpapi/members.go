@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/lictor/lictor/internal/acl"
-	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/filter"
 	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/tenancy"
 )
@@ -38,10 +38,7 @@ var memberRoutes = []route{
 // allSegments is the segment of a request for members of every one.
 const allSegments = "_all"
 
-var (
-	errNoWAN     = errs.New(errs.Invalid, "there is no WAN to join: the cluster is one datacenter")
-	errBadFilter = "Failed to create boolean expression evaluator: %w"
-)
+var errNoWAN = errs.New(errs.Invalid, "there is no WAN to join: the cluster is one datacenter")
 
 // AgentMember returns m as the API shows it.
 func AgentMember(m gossip.Member) Member {
@@ -100,17 +97,14 @@ func memberScope(m gossip.Member) tenancy.Scope {
 // memberFilter returns whether a member matches text, a filter over Name, Addr,
 // Port, Status and Tags.
 func memberFilter(text string) (func(Member) bool, error) {
-	selector, err := authmethod.ParseSelector(text, memberFields(Member{}))
-	if err != nil {
-		return nil, errs.Errorf(errs.Invalid, errBadFilter, err)
-	}
-	return func(m Member) bool { return selector.Match(memberFields(m)) }, nil
+	f, err := filter.Parse(text, memberFields(Member{}))
+	return func(m Member) bool { return f.Match(memberFields(m)) }, err
 }
 
-func memberFields(m Member) authmethod.Identity {
-	return authmethod.Identity{Attributes: map[string]any{
+func memberFields(m Member) map[string]any {
+	return map[string]any{
 		"Name": m.Name, "Addr": m.Addr, "Port": strconv.Itoa(int(m.Port)), "Status": strconv.Itoa(m.Status), "Tags": m.Tags,
-	}}
+	}
 }
 
 // agentJoin handles PUT /v1/agent/join/:address.

@@ -89,13 +89,13 @@ func (a *API) pass(w http.ResponseWriter, req *http.Request, row *route) (_ *htt
 	if a.Forward == nil || row.served == Local {
 		return req, false, nil
 	}
-	out := a.withOwnToken(req, row)
+	out := a.named(a.withOwnToken(req, row), row)
 	if row.options&longBody != 0 {
 		done, err = a.Forward.Forward(w, out, row.served == OnLeader, row.safe(), nil)
 		return req, done, err
 	}
 	done, err = a.Forward.Forward(w, out, row.served == OnLeader, row.safe(), func() ([]byte, error) {
-		data, err := (&request{Request: out, maxBody: row.maxBody()}).readBody()
+		data, err := a.bodyOf(out, row).readBody()
 		req = withBody(req, data)
 		return data, err
 	})
@@ -113,6 +113,29 @@ func (a *API) withOwnToken(req *http.Request, row *route) *http.Request {
 	out.Header = req.Header.Clone()
 	out.Header.Set("X-Consul-Token", own.Reveal())
 	return &out
+}
+
+// agentHeader names the agent that a client has asked, on its way to the one that answers. It is
+// no proof of anything.
+const agentHeader = "X-Lictor-Agent"
+
+// named says in a request which agent was asked, for routes where that makes a difference.
+func (a *API) named(req *http.Request, row *route) *http.Request {
+	if a.peer || row.options&fromNode == 0 {
+		return req
+	}
+	out := *req
+	out.Header = req.Header.Clone()
+	out.Header.Set(agentHeader, a.NodeName)
+	return &out
+}
+
+// askedNode returns the name of the agent that a client has asked.
+func (a *API) askedNode(r *request) string {
+	if !a.peer {
+		return a.NodeName
+	}
+	return first(r.Header.Get(agentHeader), a.NodeName)
 }
 
 // withBody returns req with a body that was read before.

@@ -25,6 +25,12 @@ type empty struct{}
 // document is an answer that is no JSON.
 type document struct{ contentType, text string }
 
+// coded is an answer with a status other than 200: a document, or anything else as JSON.
+type coded struct {
+	code int
+	body any
+}
+
 // succeed answers 200 with v as JSON: compact without a newline, or with four
 // spaces and a newline for ?pretty.
 func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
@@ -40,7 +46,17 @@ func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
 		v(w)
 		return
 	}
-	body, err := json.Marshal(v)
+	code := http.StatusOK
+	if c, ok := v.(coded); ok {
+		if d, ok := c.body.(document); ok {
+			writeDocument(w, c.code, d)
+			return
+		}
+		code, v = c.code, c.body
+	}
+	buffer, _ := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	body, err := encode(buffer, v)
 	if err != nil {
 		a.fail(w, r.Request, err)
 		return
@@ -56,15 +72,35 @@ func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // where it can be set
 	if len(body) < minGzip || !acceptsGzip(r.Header) {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(code)
 		_, _ = w.Write(body) // a caller that is gone is no fault of ours
 		return
 	}
 	h.Set("Content-Encoding", "gzip")
+	w.WriteHeader(code)
 	z, _ := gzips.Get().(*gzip.Writer)
 	defer gzips.Put(z)
 	z.Reset(w)
 	_, _ = z.Write(body)
 	_ = z.Close()
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxKept is how large a buffer of an answer may be to be used again.
+const maxKept = 256 << 10
+
+// encode returns v as JSON, in buffer where v encodes itself.
+func encode(buffer *[]byte, v any) ([]byte, error) {
+	own, ok := v.(appender)
+	if !ok {
+		return json.Marshal(v)
+	}
+	body, err := own.appendJSON((*buffer)[:0])
+	if cap(body) <= maxKept {
+		*buffer = body
+	}
+	return body, err
 }
 
 var gzips = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}

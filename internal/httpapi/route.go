@@ -47,7 +47,11 @@ const (
 	fromAgent                          // only agents of this datacenter may call it, by their certificate
 	longBody                           // a body may take as long as it needs while it makes progress; the handler bounds it
 	noNamespace                        // it does not matter which namespace a request names
+	localNamespace                     // what the agent itself answers about is in the namespace that a request names
 	primary                            // what is global is written here, whichever datacenter a request names
+	kvBody                             // a body may be as large as limits.kv_max_value_size says
+	txnBody                            // the same for limits.txn_max_req_len
+	fromNode                           // which agent was asked makes a difference
 )
 
 type route struct {
@@ -120,20 +124,26 @@ func withoutLastPart(pattern string) (string, bool) {
 
 // missingParts is the answer to a path without a part that its route needs.
 var missingParts = map[string]string{
-	"accessor":      "Missing token AccessorID",
-	"policy_id":     "Missing policy ID",
-	"policy_name":   "Missing policy Name",
-	"role_id":       "Missing role ID",
-	"role_name":     "Missing role Name",
-	"auth_method":   "Missing auth method name",
-	"binding_rule":  "Missing binding rule ID",
-	"login":         "Missing login ID",
-	"template_name": "Missing templated policy Name",
-	"namespace":     "Missing namespace name",
-	"partition":     "Missing partition name",
-	"kind":          "Missing token kind",
-	"addr":          "Missing address to join",
-	"node":          "Missing node name",
+	"accessor":           "Missing token AccessorID",
+	"policy_id":          "Missing policy ID",
+	"policy_name":        "Missing policy Name",
+	"role_id":            "Missing role ID",
+	"role_name":          "Missing role Name",
+	"auth_method":        "Missing auth method name",
+	"binding_rule":       "Missing binding rule ID",
+	"login":              "Missing login ID",
+	"template_name":      "Missing templated policy Name",
+	"namespace":          "Missing namespace name",
+	"partition":          "Missing partition name",
+	"kind":               "Missing token kind",
+	"addr":               "Missing address to join",
+	"agent_service":      "Missing service ID",
+	"agent_service_name": "Missing service Name",
+	"agent_check":        "Missing check ID",
+	"node":               "Missing node name",
+	"service":            "Missing service name",
+	"gateway":            "Missing gateway name",
+	"state":              "Missing check state",
 }
 
 // rowsHandler answers all methods of one path.

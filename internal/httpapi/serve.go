@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
@@ -33,6 +34,7 @@ func (e *statusError) Error() string { return e.text }
 
 // serve answers a request of row.
 func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
+	defer a.measure(row, time.Now())
 	if err := a.admit(req, row); err != nil {
 		a.fail(w, req, err)
 		return
@@ -84,14 +86,14 @@ func (a *API) answer(w http.ResponseWriter, req *http.Request, row *route) (*req
 
 // tells reports whether an answer says something about the state, so that it
 // needs a decision: the errors that depend on what exists, and every success
-// but a list that was filtered to nothing.
+// but a list or a map that was filtered to nothing.
 func tells(answer any, err error) bool {
 	if err != nil {
 		kind := errs.KindOf(err)
 		return kind == errs.NotFound || kind == errs.Conflict
 	}
 	list := reflect.ValueOf(answer)
-	return list.Kind() != reflect.Slice || list.Len() > 0
+	return list.Kind() != reflect.Slice && list.Kind() != reflect.Map || list.Len() > 0
 }
 
 var errWritesRestricted = &statusError{http.StatusForbidden, "Access is restricted by allow_write_http_from"}

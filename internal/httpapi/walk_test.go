@@ -23,7 +23,14 @@ var parts = strings.NewReplacer(
 	"{partition}", "nobody",
 	"{kind}", "nobody",
 	"{addr}", "127.0.0.1",
+	"{agent_service...}", "nobody",
+	"{agent_service_name...}", "nobody",
+	"{agent_check...}", "nobody",
 	"{node}", "nobody",
+	"{node...}", "nobody",
+	"{service...}", "nobody",
+	"{gateway...}", "nobody",
+	"{state}", "any",
 )
 
 func TestEveryRowIsWhole(t *testing.T) {
