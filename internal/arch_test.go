@@ -27,8 +27,8 @@ var rows = [][]string{
 	{"agent"},
 	{"daemon"},
 	{"config", "ecsconfig", "aclsetup"},
-	{"cli", "ecs", "operator"},
-	{"dev"},
+	{"cli", "ecs"},
+	{"operator", "dev"},
 }
 
 // alone are packages that import nothing of ours.

@@ -11,6 +11,7 @@ import (
 	"github.com/lictor/lictor/internal/cli"
 	"github.com/lictor/lictor/internal/dev"
 	"github.com/lictor/lictor/internal/ecs"
+	"github.com/lictor/lictor/internal/operator"
 )
 
 func main() {
@@ -41,6 +42,7 @@ func root() *cli.Command {
 		Short: "The control plane for workloads on AWS ECS",
 		Sub: []*cli.Command{
 			dev.Command(),
+			operator.Setup(),
 			{Name: "consul", Short: "The agent and the operator's command line"},
 			{Name: "consul-ecs", Short: "What runs inside an ECS task"},
 			cli.VersionCommand(),

@@ -10,8 +10,10 @@ import (
 	"github.com/lictor/lictor/internal/discover"
 	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/httpapi"
+	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
+	"github.com/lictor/lictor/internal/telemetry"
 	"github.com/lictor/lictor/internal/version"
 )
 
@@ -26,8 +28,12 @@ type base struct {
 	tls    *peer.TLS    // of the server port, and of those that dial one
 	peers  *peer.Client // requests to server ports
 	gossip *gossip.Gossip
+	local  *local.State
+	own    *inProcess       // asks the cluster for what is this agent's
 	clouds *discover.Finder // of servers, for retry_join
 	audit  *audit.Log       // nil without an audit trail
+
+	metrics *telemetry.Metrics
 
 	tokens     *httpapi.AgentTokens
 	https      certificates
@@ -56,6 +62,9 @@ type role interface {
 func newBase(cfg Config, opts Options) (*base, error) {
 	b := &base{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), leave: make(chan struct{}, 1), left: make(chan struct{})}
 	b.current.Store(&cfg)
+	if err := b.openMetrics(); err != nil {
+		return nil, err
+	}
 	var err error
 	if b.nodeID, err = NodeID(cfg.DataDir, cfg.NodeID); err != nil {
 		return nil, err
@@ -97,6 +106,8 @@ func (b *base) agent(role stats) httpapi.Agent {
 		Leave:   b.askToLeave,
 		Leader:  func() string { return "" },
 		Peers:   func() []string { return nil },
+		Metrics: b.metrics,
+		DataDir: b.cfg.DataDir,
 	}
 }
 
@@ -104,6 +115,7 @@ func (b *base) httpConfig() httpapi.Config {
 	return httpapi.Config{
 		BlockEndpoints: b.cfg.HTTP.BlockEndpoints, ResponseHeaders: b.cfg.HTTP.ResponseHeaders,
 		AllowWriteHTTPFrom: prefixes(b.cfg.HTTP.AllowWriteHTTPFrom), LeaderHold: b.cfg.RPCHold,
+		KVMaxValueSize: b.cfg.Limits.KVMaxValueSize, TxnMaxReqLen: b.cfg.Limits.TxnMaxReqLen,
 	}
 }
 

@@ -68,7 +68,11 @@ func (c *client) start(ctx context.Context) error {
 	if err := c.openGossip(); err != nil {
 		return err
 	}
+	if err := c.openLocal(); err != nil {
+		return err
+	}
 	api := &httpapi.API{
+		Local:      c.local,
 		Resolver:   c.resolver,
 		CARoots:    c.roots,
 		Datacenter: c.cfg.Datacenter,
@@ -82,6 +86,7 @@ func (c *client) start(ctx context.Context) error {
 		Audit:      c.audit,
 		Forward:    &forward.Forwarder{Client: c.peers, Servers: c.serverAddrs, Hold: c.cfg.RPCHold},
 	}
+	c.own.handler = api.OwnHandler()
 	return c.openListeners(api.Handler())
 }
 
@@ -177,7 +182,8 @@ func (c *client) serverAddrs() []string {
 func (c *client) tasks() []task {
 	tasks := []task{
 		{"gossip", c.gossip.Run},
-		{"members", c.forgetMembers},
+		{"members", c.watchServers},
+		{"local", c.local.Run},
 		{"join", c.join},
 		{"tokens", c.resolver.Run},
 		{"mesh roots", c.roots.Run},
@@ -188,11 +194,14 @@ func (c *client) tasks() []task {
 	return tasks
 }
 
-// forgetMembers takes the news of gossip, which nothing here waits for.
-func (c *client) forgetMembers(ctx context.Context) error {
+// watchServers compares what is registered here with the catalog when a server comes.
+func (c *client) watchServers(ctx context.Context) error {
 	for {
 		select {
-		case <-c.gossip.Events():
+		case e := <-c.gossip.Events():
+			if e.Type == gossip.Join && e.Member.Server {
+				c.local.Compare()
+			}
 		case <-ctx.Done():
 			return nil
 		}

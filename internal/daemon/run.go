@@ -205,6 +205,9 @@ func (b *base) reload() error {
 	if err := b.applyTokens(old.ACL.Tokens.byKind(), next.ACL.Tokens.byKind()); err != nil {
 		return err
 	}
+	if err := b.loadLocal(); err != nil {
+		return err
+	}
 	b.log.Info("configuration reloaded")
 	return nil
 }

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"cmp"
-	"maps"
 	"net"
 	"runtime"
 	"strconv"
@@ -18,8 +17,6 @@ type stats func() map[string]map[string]string
 // self is what /v1/agent/self answers.
 func (b *base) self(role stats) httpapi.Self {
 	cfg := b.current.Load()
-	meta := map[string]string{"consul-network-segment": "", "consul-version": version.Consul}
-	maps.Copy(meta, cfg.NodeMeta)
 	return httpapi.Self{
 		Config: httpapi.SelfConfig{
 			Datacenter:        cfg.Datacenter,
@@ -34,13 +31,17 @@ func (b *base) self(role stats) httpapi.Self {
 		DebugConfig: debugConfig(cfg),
 		Member:      httpapi.AgentMember(b.gossip.Self()),
 		Stats:       b.stats(cfg, role()),
-		Meta:        meta,
+		Meta:        nodeMeta(cfg),
 	}
 }
 
 // stats are the sections that consul info prints, with those of the role.
 func (b *base) stats(cfg *Config, sections map[string]map[string]string) map[string]map[string]string {
-	sections["agent"] = map[string]string{"checks": "0", "services": "0", "check_monitors": "0", "check_ttls": "0"}
+	services, checks, ttls, monitors := b.local.Counts()
+	sections["agent"] = map[string]string{
+		"services": strconv.Itoa(services), "checks": strconv.Itoa(checks),
+		"check_ttls": strconv.Itoa(ttls), "check_monitors": strconv.Itoa(monitors),
+	}
 	sections["build"] = map[string]string{"version": version.Consul, "revision": "", "prerelease": "", "version_metadata": ""}
 	sections["serf_lan"] = b.gossip.Stats()
 	sections["runtime"] = map[string]string{

@@ -23,6 +23,7 @@ import (
 const (
 	maxBody      = 64 << 10
 	maxLoginBody = 128 << 10
+	maxValueBody = 512 << 10
 	bodyTimeout  = 10 * time.Second // from the header to the body's last byte
 )
 
@@ -30,25 +31,26 @@ const (
 // what its query and headers say.
 type request struct {
 	*http.Request
-	query    url.Values
-	token    logging.Secret // as sent, or the agent's own; empty is none
-	caller   acl.Caller     // of routes that need a token
-	scope    tenancy.Scope
-	read     endpoint.Read  // of a GET
-	header   http.Header    // of the answer, for what only its route knows
-	meta     *endpoint.Meta // set by reads; becomes headers
-	filtered bool           // a list without an index has less in it than there is
-	asked    atomic.Bool    // whether somebody asked what the caller may do
-	maxBody  int64
-	named    tenancy.Scope // as query and headers say, query first; parts may be empty
-	inQuery  tenancy.Scope // as the query alone says
-	otherDC  bool          // the query names another datacenter, on a route with option primary
+	query       url.Values
+	token       logging.Secret // as sent, or the agent's own; empty is none
+	caller      acl.Caller     // of routes that need a token
+	scope       tenancy.Scope
+	read        endpoint.Read  // of a GET
+	header      http.Header    // of the answer, for what only its route knows
+	meta        *endpoint.Meta // set by reads; becomes headers
+	filtered    bool           // a list without an index has less in it than there is
+	asked       atomic.Bool    // whether somebody asked what the caller may do
+	maxBody     int64
+	named       tenancy.Scope // as query and headers say, query first; parts may be empty
+	inQuery     tenancy.Scope // as the query alone says
+	bodySetting string        // what configures maxBody, "" for nothing
+	otherDC     bool          // the query names another datacenter, on a route with option primary
 }
 
 // newRequest reads what the wrapper needs from req and resolves the caller. Its
 // errors are of any kind.
 func (a *API) newRequest(req *http.Request, row *route) (*request, error) {
-	r := &request{Request: req, maxBody: row.maxBody()}
+	r := a.bodyOf(req, row)
 	if enabled, _ := a.Resolver.ACLs(); !enabled && row.needsACLs() {
 		return r, acl.ErrDisabled
 	}
@@ -75,12 +77,31 @@ func (a *API) newRequest(req *http.Request, row *route) (*request, error) {
 	return r, r.setScope(a, row)
 }
 
-// maxBody returns how many bytes a body of the route may have.
+// maxBody returns how many bytes a body of the route may have, unless configured.
 func (r *route) maxBody() int64 {
-	if r.options&bigBody != 0 {
+	switch {
+	case r.options&bigBody != 0:
 		return maxLoginBody
+	case r.options&(kvBody|txnBody) != 0:
+		return maxValueBody
 	}
 	return maxBody
+}
+
+// bodyOf returns the request as far as its body is concerned.
+func (a *API) bodyOf(req *http.Request, row *route) *request {
+	r := &request{Request: req, maxBody: row.maxBody()}
+	most := int64(0)
+	switch {
+	case row.options&kvBody != 0:
+		r.bodySetting, most = "limits.kv_max_value_size", a.Config.KVMaxValueSize
+	case row.options&txnBody != 0:
+		r.bodySetting, most = "limits.txn_max_req_len", a.Config.TxnMaxReqLen
+	}
+	if most > 0 {
+		r.maxBody = most
+	}
+	return r
 }
 
 // defaultToken returns this agent's own token for requests of row that come
@@ -91,6 +112,9 @@ func (a *API) defaultToken(row *route) logging.Secret {
 	}
 	return a.Agent.Tokens.Get(TokenDefault)
 }
+
+// ownToken returns the token that the request itself carries, "" for none.
+func (r *request) ownToken() logging.Secret { return requestToken(r.Request, r.query) }
 
 // requestToken returns the token that a request carries, "" for none
 // (acl.md section 14).
@@ -170,7 +194,7 @@ func (r *request) setScope(a *API, row *route) error {
 		r.inQuery.Namespace, r.named.Namespace = "", ""
 	}
 	if row.served == Local && (row.options&anyPartition == 0 || !a.Server) {
-		return a.setLocalScope(r)
+		return a.setLocalScope(r, row)
 	}
 	parse := tenancy.Parse
 	if row.options&anyNamespace != 0 {
@@ -182,13 +206,22 @@ func (r *request) setScope(a *API, row *route) error {
 }
 
 // setLocalScope is setScope for what an agent serves itself: it lives in one partition.
-func (a *API) setLocalScope(r *request) error {
+func (a *API) setLocalScope(r *request, row *route) error {
 	own := first(a.Partition, tenancy.DefaultName)
 	if p := r.named.Partition; p != "" && !strings.EqualFold(p, own) {
 		return errs.Errorf(errs.Invalid, "request targets partition %q which does not match agent partition %q", p, own)
 	}
 	r.scope = tenancy.Scope{Namespace: tenancy.DefaultName, Partition: own}
-	return nil
+	if row.options&localNamespace == 0 {
+		return nil
+	}
+	parse := tenancy.Parse
+	if row.options&anyNamespace != 0 {
+		parse = tenancy.ParseWildcard
+	}
+	var err error
+	r.scope, err = parse(own, r.inherit(tenancy.Scope{Namespace: r.named.Namespace, Partition: own}).Namespace)
+	return err
 }
 
 // queryScope returns what the query says; both spellings of a parameter may
@@ -274,8 +307,11 @@ func (r *request) readBody() ([]byte, error) {
 }
 
 func (r *request) errTooLarge() error {
-	return &statusError{http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("Request body too large, max size: %d bytes", r.maxBody)}
+	text := fmt.Sprintf("Request body too large, max size: %d bytes", r.maxBody)
+	if r.bodySetting != "" {
+		text = fmt.Sprintf("Request body(%d bytes) too large, max size: %d bytes. See %s.", max(r.ContentLength, r.maxBody+1), r.maxBody, r.bodySetting)
+	}
+	return &statusError{http.StatusRequestEntityTooLarge, text}
 }
 
 var (
