@@ -40,7 +40,9 @@ func BenchmarkOperation(b *testing.B) {
 			l.Close()
 			s := l.Stats()
 			b.ReportMetric(float64(s.Lost)/float64(b.N), "lost/op")
-			b.ReportMetric(float64(len(l.sinks[0].buf))/float64(len(l.sinks[0].ends)), "B/event")
+			if w := l.sinks[0]; len(w.buf) > 0 {
+				b.ReportMetric(float64(len(w.buf))/float64(len(w.ends)), "B/event")
+			}
 		})
 	}
 }

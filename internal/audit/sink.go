@@ -14,6 +14,7 @@ import (
 const (
 	queueLength  = 1024                   // events that wait for a sink's writer
 	maxBatch     = 1 << 20                // bytes that are written at once
+	keptBuffer   = 128 << 10              // bytes of memory that stay with a sink between two writes
 	patience     = 250 * time.Millisecond // for how long an operation waits for room in the queue of a best-effort sink
 	deadline     = 10 * time.Second       // for an enforced event to be on disk
 	headInterval = time.Second
@@ -114,6 +115,7 @@ func (s *sink) run() {
 	defer close(s.closed)
 	tick := time.NewTicker(headInterval)
 	defer tick.Stop()
+	s.tell()
 	for {
 		select {
 		case e := <-s.queue:
@@ -121,11 +123,13 @@ func (s *sink) run() {
 		case f := <-s.control:
 			f()
 		case <-tick.C:
+			s.tell()
 			s.keepHead()
 		case <-s.closing:
 			for len(s.queue) > 0 {
 				s.commit(<-s.queue)
 			}
+			s.tell()
 			s.keepHead()
 			if err := s.out.close(); err != nil {
 				s.warn("close", err)
@@ -135,7 +139,14 @@ func (s *sink) run() {
 	}
 }
 
-// commit writes first and whatever waits behind it, with one write and one fsync.
+// tell writes what there is to say about the sink itself, for which it else waits for an event.
+func (s *sink) tell() {
+	if len(s.notesLeft) > 0 || s.lost.Load() > s.told {
+		s.commit(entry{})
+	}
+}
+
+// commit writes first, if it is an event, and whatever waits behind it, with one write and one fsync.
 func (s *sink) commit(first entry) {
 	s.buf, s.ends, s.after, s.waiting = s.buf[:0], s.ends[:0], s.after[:0], s.waiting[:0]
 	at := s.link
@@ -147,8 +158,10 @@ func (s *sink) commit(first entry) {
 	for _, n := range notes {
 		s.add(&at, s.noteEvent(n))
 	}
-	s.add(&at, first.event)
-	s.wait(first)
+	if first.event != nil {
+		s.add(&at, first.event)
+		s.wait(first)
+	}
 	for len(s.buf) < maxBatch {
 		select {
 		case e := <-s.queue:
@@ -176,6 +189,9 @@ func (s *sink) commit(first entry) {
 	}
 	for _, done := range s.waiting {
 		done <- err
+	}
+	if cap(s.buf) > keptBuffer {
+		s.buf = nil
 	}
 }
 
