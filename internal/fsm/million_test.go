@@ -17,8 +17,10 @@ import (
 	"github.com/lictor/lictor/internal/state"
 )
 
-// million is how many tokens of logins the benchmark stores.
-const million = 1_000_000
+const (
+	million    = 1_000_000 // tokens of logins that the benchmark stores
+	sweepBatch = 128       // tokens that one command removes, as the leader does
+)
 
 // sixtyFour logins of a million, each with a proof, from the n-th on; their tokens end one after the other.
 func sixtyFour(n int) []Command {
@@ -130,7 +132,7 @@ func processor() time.Duration {
 func (m *machine) sweepTokens(b *testing.B) (count float64) {
 	now := expiry.Add(24 * time.Hour)
 	for {
-		rows, err := m.store.Read().TokensExpiring(now, 512)
+		rows, err := m.store.Read().TokensExpiring(now, sweepBatch)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -150,7 +152,7 @@ func (m *machine) sweepTokens(b *testing.B) (count float64) {
 func (m *machine) sweepProofs(b *testing.B) (count float64) {
 	now := expiry.Add(24 * time.Hour)
 	for {
-		rows, err := m.store.Read().LoginProofsEnding(now, 512)
+		rows, err := m.store.Read().LoginProofsEnding(now, sweepBatch)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -8,8 +8,9 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 )
 
-// purgeBatch is how many things one command removes from a deleted namespace.
-const purgeBatch = 1024
+// purgeBatch is how many things one command removes from a deleted namespace, within what
+// reapBatch says.
+const purgeBatch = 128
 
 // purge empties the namespaces that are marked for deletion, and then removes
 // them, until ctx is done. Marks that another leader has left are found too.

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// reapBatch is how many tokens one command removes.
-	reapBatch = 512
+	// reapBatch is how many tokens one command removes. A command that changes more than some
+	// 8,000 nodes of a table's tree makes memdb compare the whole tree to find whom to wake.
+	reapBatch = 128
 
 	// shortestLife is the least time that a token is given. Whatever was made
 	// since the last look cannot end before as much time has passed.
