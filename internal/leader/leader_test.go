@@ -30,11 +30,15 @@ type fakeRaft struct {
 	index    uint64
 	refusals int
 	commands []fsm.Command
+	before   func(fsm.Command) // called without the lock; may be nil
 }
 
 func (r *fakeRaft) LeaderCh() <-chan bool { return r.leads }
 
 func (r *fakeRaft) Propose(_ context.Context, cmd fsm.Command) (uint64, error) {
+	if r.before != nil {
+		r.before(cmd)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refusals > 0 {

@@ -47,13 +47,12 @@ func nameOf(m gossip.Member) nodeName { return nodeName{m.Partition, strings.ToL
 // reconcile brings the catalog in step each time that a member or a partition has
 // changed, until ctx is done. What agrees is not written.
 func (l *Leader) reconcile(ctx context.Context) {
-	met := map[nodeName]bool{} // members that were seen in this term
-	began := l.now()
+	r := reconciler{Leader: l, met: map[nodeName]bool{}, wrong: map[nodeName]time.Time{}, youngUntil: l.now().Add(strangerTime)}
 	for ctx.Err() == nil {
 		changed := memdb.NewWatchSet()
 		changed.Add(l.Nodes.Changed)
 		l.retry(ctx, "the catalog could not be brought in step with the members", func(ctx context.Context) error {
-			return l.reconcileAll(ctx, changed, met, l.now().Sub(began) < strangerTime)
+			return r.round(ctx, changed)
 		})
 		wait, cancel := context.WithTimeout(ctx, reconcileEvery)
 		_ = changed.WatchCtx(wait) // what ended the wait does not matter
@@ -61,12 +60,20 @@ func (l *Leader) reconcile(ctx context.Context) {
 	}
 }
 
-// reconcileAll looks at every member once, and then at the nodes that are no
+// reconciler is what a term has seen so far.
+type reconciler struct {
+	*Leader
+	met        map[nodeName]bool      // members
+	wrong      map[nodeName]time.Time // nodes at another address than their member, since when
+	youngUntil time.Time              // there may be members that it has not met
+}
+
+// round looks at every member once, and then at the nodes that are no
 // member's. It adds to changed what tells that a partition came or went.
-func (l *Leader) reconcileAll(ctx context.Context, changed memdb.WatchSet, met map[nodeName]bool, young bool) error {
-	members := l.Nodes.Members()
+func (r *reconciler) round(ctx context.Context, changed memdb.WatchSet) error {
+	members := r.Nodes.Members()
 	there := map[nodeName]bool{}
-	partitions, err := l.Store.Read().Partitions(changed)
+	partitions, err := r.Store.Read().Partitions(changed)
 	if err != nil {
 		return err
 	}
@@ -74,14 +81,14 @@ func (l *Leader) reconcileAll(ctx context.Context, changed memdb.WatchSet, met m
 		if m.Status == gossip.None {
 			continue
 		}
-		met[nameOf(m)] = true
+		r.met[nameOf(m)] = true
 		if m.Status != gossip.Left {
 			there[nameOf(m)] = true
 		}
 		if !slices.ContainsFunc(partitions, func(p *tenancy.Partition) bool { return p.Name == m.Partition && p.DeletedAt == nil }) {
 			continue
 		}
-		if err := l.reconcileMember(ctx, m); err != nil {
+		if err := r.member(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -89,26 +96,26 @@ func (l *Leader) reconcileAll(ctx context.Context, changed memdb.WatchSet, met m
 		if p.DeletedAt != nil {
 			continue
 		}
-		if err := l.dropStrangers(ctx, p.Name, there, met, young); err != nil {
+		if err := r.dropStrangers(ctx, p.Name, there); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reconcileMember writes what the catalog lacks about one member.
-func (l *Leader) reconcileMember(ctx context.Context, m gossip.Member) error {
-	tx := l.Store.Read()
+// member writes what the catalog lacks about one member.
+func (r *reconciler) member(ctx context.Context, m gossip.Member) error {
+	tx := r.Store.Read()
 	node, err := tx.Node(nil, m.Partition, m.Name)
 	if err != nil {
 		return err
 	}
 	switch m.Status {
 	case gossip.Left:
-		if node == nil || another(node, m) || m.Name == l.Node {
+		if node == nil || another(node, m) || m.Name == r.Node {
 			return nil // this server takes itself out only by leading no more
 		}
-		return l.dropAgent(ctx, node)
+		return r.dropAgent(ctx, node)
 	case gossip.Failed:
 		if node == nil || another(node, m) {
 			return nil
@@ -116,19 +123,19 @@ func (l *Leader) reconcileMember(ctx context.Context, m gossip.Member) error {
 	case gossip.Alive:
 		if node != nil && another(node, m) {
 			// Two members cannot have one name: the node that had it is no more.
-			if err := l.dropNode(ctx, node); err != nil {
+			if err := r.dropNode(ctx, node); err != nil {
 				return err
 			}
-			tx, node = l.Store.Read(), nil
+			tx, node = r.Store.Read(), nil
 		}
 	case gossip.Leaving, gossip.None:
 		return nil
 	}
-	cmd, due, err := l.registration(tx, node, m)
+	cmd, due, err := r.registration(tx, node, m)
 	if err != nil || !due {
 		return err
 	}
-	_, err = l.Raft.Propose(ctx, cmd)
+	_, err = r.Raft.Propose(ctx, cmd)
 	return err
 }
 
@@ -138,10 +145,11 @@ func another(n *catalog.Node, m gossip.Member) bool {
 }
 
 // registration returns what has to be written about a member that is alive or has
-// failed, and whether anything has. What its agent has told about the node stays.
-func (l *Leader) registration(tx *state.Tx, node *catalog.Node, m gossip.Member) (cmd fsm.Register, due bool, err error) {
-	cmd.Node, cmd.SkipNodeUpdate = l.newNode(node, m), true
-	if node == nil || m.Status == gossip.Alive && !sameAddress(node.Address, m.Addr) || node.ID == "" && m.ID != "" {
+// failed, and whether anything has. What its agent has told about the node stays, also
+// where it does so at this moment; only an address that it does not correct is corrected.
+func (r *reconciler) registration(tx *state.Tx, node *catalog.Node, m gossip.Member) (cmd fsm.Register, due bool, err error) {
+	cmd.Node, cmd.SkipNodeUpdate = r.newNode(node, m), true
+	if due = node == nil; !due && r.staysWrong(node, m) {
 		cmd.SkipNodeUpdate, due = false, true
 	}
 	check := serfHealth(m)
@@ -166,9 +174,24 @@ func (l *Leader) registration(tx *state.Tx, node *catalog.Node, m gossip.Member)
 	return cmd, due, nil
 }
 
+// staysWrong reports whether the catalog has had a node at another address than its living
+// member, or without its id, for so long that its agent will not say so itself.
+func (r *reconciler) staysWrong(n *catalog.Node, m gossip.Member) bool {
+	name := nameOf(m)
+	if m.Status != gossip.Alive || sameAddress(n.Address, m.Addr) && (n.ID != "" || m.ID == "") {
+		delete(r.wrong, name)
+		return false
+	}
+	since, known := r.wrong[name]
+	if !known {
+		r.wrong[name] = r.now()
+	}
+	return known && r.now().Sub(since) >= reconcileEvery
+}
+
 // newNode returns the node of a member: as it is in the catalog, but where the member says
 // that it is now, or new.
-func (l *Leader) newNode(old *catalog.Node, m gossip.Member) catalog.Node {
+func (r *reconciler) newNode(old *catalog.Node, m gossip.Member) catalog.Node {
 	lan, wan := "lan_ipv4", "wan_ipv4"
 	if addr, err := netip.ParseAddr(m.Addr); err == nil && addr.Unmap().Is6() {
 		lan, wan = "lan_ipv6", "wan_ipv6"
@@ -176,7 +199,7 @@ func (l *Leader) newNode(old *catalog.Node, m gossip.Member) catalog.Node {
 	addresses := map[string]string{"lan": m.Addr, lan: m.Addr, "wan": m.Addr, wan: m.Addr}
 	release, _, _ := strings.Cut(m.Tags["build"], ":")
 	n := catalog.Node{
-		Node: m.Name, Datacenter: l.Nodes.Datacenter,
+		Node: m.Name, Datacenter: r.Nodes.Datacenter,
 		Meta:  map[string]string{"consul-network-segment": m.Segment, "consul-version": release},
 		Scope: tenancy.Scope{Partition: m.Partition, Namespace: tenancy.DefaultName},
 	}
@@ -232,18 +255,18 @@ func serverInstance(m gossip.Member) *catalog.Instance {
 // dropStrangers removes the nodes of a partition that had an agent, of which
 // gossip knows nothing: those that it has forgotten at once, those that this
 // leader has never met when it is not young any more.
-func (l *Leader) dropStrangers(ctx context.Context, partition string, there, met map[nodeName]bool, young bool) error {
-	tx := l.Store.Read()
+func (r *reconciler) dropStrangers(ctx context.Context, partition string, there map[nodeName]bool) error {
+	tx := r.Store.Read()
 	nodes, err := tx.Nodes(nil, partition)
 	if err != nil {
 		return err
 	}
 	for _, n := range nodes {
 		name := nodeName{partition, strings.ToLower(n.Node)}
-		if there[name] || young && !met[name] || n.Node == l.Node {
+		if there[name] || r.now().Before(r.youngUntil) && !r.met[name] || n.Node == r.Node {
 			continue
 		}
-		if err := l.dropAgent(ctx, n); err != nil {
+		if err := r.dropAgent(ctx, n); err != nil {
 			return err
 		}
 	}
@@ -251,18 +274,18 @@ func (l *Leader) dropStrangers(ctx context.Context, partition string, there, met
 }
 
 // dropAgent removes a node, unless it never had an agent.
-func (l *Leader) dropAgent(ctx context.Context, n *catalog.Node) error {
-	check, err := l.Store.Read().Check(nil, n.Scope, n.Node, catalog.SerfHealth)
+func (r *reconciler) dropAgent(ctx context.Context, n *catalog.Node) error {
+	check, err := r.Store.Read().Check(nil, n.Scope, n.Node, catalog.SerfHealth)
 	if err != nil || check == nil {
 		return err
 	}
-	return l.dropNode(ctx, n)
+	return r.dropNode(ctx, n)
 }
 
-func (l *Leader) dropNode(ctx context.Context, n *catalog.Node) error {
-	if _, err := l.Raft.Propose(ctx, fsm.Deregister{Scope: n.Scope, Node: n.Node}); err != nil {
+func (r *reconciler) dropNode(ctx context.Context, n *catalog.Node) error {
+	if _, err := r.Raft.Propose(ctx, fsm.Deregister{Scope: n.Scope, Node: n.Node}); err != nil {
 		return err
 	}
-	l.Log.Info("removed a node from the catalog", "node", n.Node, logging.Partition, n.Partition)
+	r.Log.Info("removed a node from the catalog", "node", n.Node, logging.Partition, n.Partition)
 	return nil
 }

@@ -217,10 +217,35 @@ func TestWhatAnAgentHasToldStays(t *testing.T) {
 		moved.Addr = "10.0.0.2"
 		p.tell(moved)
 		synctest.Wait()
+		if n, _ := s.state.Read().Node(nil, "default", "web"); n.Address != "10.0.0.1" {
+			t.Errorf("the agent was not given time to tell its address: %+v", n)
+		}
+		time.Sleep(reconcileEvery)
+		synctest.Wait()
 		if n, _ := s.state.Read().Node(nil, "default", "web"); n.Meta["rack"] != "1" || n.Address != "10.0.0.2" || n.TaggedAddresses["lan"] != "10.0.0.2" {
 			t.Errorf("at another address: %+v", n)
 		}
 		s.wantCatalog("in the end", "srv1+consul=passing web+s=passing")
+	})
+}
+
+// What an agent tells between the leader's look at a node and its write stays.
+func TestAnAgentIsNotOverwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := kept(t)
+		defer s.stop()
+		own := catalog.Node{Node: "db", ID: member("db", 0).ID, Address: "10.0.0.1", Meta: map[string]string{"rack": "1"}, Scope: tenancy.Default}
+		once := sync.OnceFunc(func() { s.write(fsm.Register{Node: own}) })
+		s.raft.before = func(cmd fsm.Command) {
+			if r, ok := cmd.(fsm.Register); ok && r.Node.Node == "db" && len(r.Checks) > 0 {
+				once()
+			}
+		}
+		p.tell(member("db", gossip.Alive))
+		s.wantCatalog("in the end", "db=passing srv1+consul=passing web=passing")
+		if n, _ := s.state.Read().Node(nil, "default", "db"); n.Meta["rack"] != "1" {
+			t.Errorf("db is %+v", n)
+		}
 	})
 }
 
