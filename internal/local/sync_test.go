@@ -456,3 +456,40 @@ func TestRunEnds(t *testing.T) {
 	cancel()
 	must(t, w.Run(ctx))
 }
+
+func TestAnAliasFollowsAServiceElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.catalog.change(func() { w.catalog.elsewhere = []string{catalog.Passing} })
+	w.run()
+	w.add(`{"Name":"web","Check":{"CheckID":"alias","AliasNode":"n2","AliasService":"db"}}`, webSecret)
+	for _, status := range []string{catalog.Passing, catalog.Critical} {
+		w.catalog.until("the alias is "+status, func() bool { return w.catalog.checks[key{"default", "alias"}].Status == status })
+		w.catalog.change(func() {
+			w.catalog.elsewhere = append(w.catalog.elsewhere, catalog.Critical)
+			w.catalog.wrote("elsewhere")
+		})
+	}
+}
+
+func TestAnAgentLivesInItsPartition(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Partition = "east" })
+	east := tenancy.Scope{Partition: "east", Namespace: "default"}
+	d := ServiceDefinition{Name: "web", Check: &check.Definition{TTL: time.Hour}, Scope: east}
+	must(t, w.Register(anyone, Registration{Service: d, Token: webSecret}))
+	must(t, w.Load([]ServiceDefinition{{Name: "of-a-file"}}, nil))
+	must(t, w.step(t.Context(), true))
+	w.catalog.list()
+	must(t, w.step(t.Context(), true))
+	if got := w.catalog.list(); len(got) != 0 {
+		t.Errorf("written again: %q", got)
+	}
+	for k, i := range w.catalog.services {
+		if i.Scope != east {
+			t.Errorf("%v is in %v", k, i.Scope)
+		}
+	}
+	w.open()
+	if services, checks, _, _ := w.Counts(); services != 1 || checks != 1 {
+		t.Errorf("%d services, %d checks after a restart", services, checks)
+	}
+}

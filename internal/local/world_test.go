@@ -28,19 +28,22 @@ type fakeCatalog struct {
 	t    *testing.T
 	http *httptest.Server
 
-	mu       sync.Mutex
-	changed  chan struct{}
-	node     *catalog.Node
-	services map[key]catalog.Service
-	checks   map[key]catalog.Check
-	writes   []string          // what was asked for, refused or not
-	refuse   map[string]string // by token, with 403 and a text
-	blind    map[string]bool   // tokens that see nothing
-	down     bool
+	partition string // of the agent
+
+	mu        sync.Mutex
+	changed   chan struct{}
+	node      *catalog.Node
+	services  map[key]catalog.Service
+	checks    map[key]catalog.Check
+	writes    []string          // what was asked for, refused or not
+	refuse    map[string]string // by token, with 403 and a text
+	blind     map[string]bool   // tokens that see nothing
+	down      bool
+	elsewhere []string // the statuses of the service db on the node n2, one after the other
 }
 
 func newCatalog(t *testing.T) *fakeCatalog {
-	f := &fakeCatalog{t: t, changed: make(chan struct{}), services: map[key]catalog.Service{}, checks: map[key]catalog.Check{},
+	f := &fakeCatalog{t: t, partition: tenancy.DefaultName, changed: make(chan struct{}), services: map[key]catalog.Service{}, checks: map[key]catalog.Check{},
 		refuse: map[string]string{}, blind: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /v1/catalog/register", f.register)
@@ -67,6 +70,7 @@ func newCatalog(t *testing.T) *fakeCatalog {
 		}
 		return out
 	}))
+	mux.HandleFunc("GET /v1/health/node/n2", f.otherNode)
 	f.http = httptest.NewServer(mux)
 	t.Cleanup(f.http.Close)
 	return f
@@ -99,7 +103,7 @@ func (f *fakeCatalog) read(answer func(blind bool) any) http.HandlerFunc {
 		if !f.admit(w, r) {
 			return
 		}
-		if r.URL.Query().Get("ns") != "*" || r.URL.Query().Get("partition") != "default" {
+		if r.URL.Query().Get("ns") != "*" || r.URL.Query().Get("partition") != f.partition {
 			f.t.Errorf("%s", r.URL)
 		}
 		_ = json.NewEncoder(w).Encode(answer(f.blind[r.Header.Get("X-Consul-Token")]))
@@ -117,8 +121,8 @@ func (f *fakeCatalog) register(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var body registration
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		f.t.Error(err)
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body.Partition != f.partition {
+		f.t.Errorf("%+v %v", body, err)
 	}
 	what := "node"
 	if body.Service != nil {
@@ -161,6 +165,29 @@ func (f *fakeCatalog) deregister(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("true"))
 	}
 	f.wrote("deregister %s%s by %q", body.ServiceID, body.CheckID, r.Header.Get("X-Consul-Token"))
+}
+
+// otherNode answers about the node n2, at once or when elsewhere has changed.
+func (f *fakeCatalog) otherNode(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for r.URL.Query().Get("index") == fmt.Sprint(len(f.elsewhere)) {
+		changed := f.changed
+		f.mu.Unlock()
+		select {
+		case <-changed:
+		case <-r.Context().Done():
+		}
+		f.mu.Lock()
+		if r.Context().Err() != nil {
+			return
+		}
+	}
+	w.Header().Set("X-Consul-Index", fmt.Sprint(len(f.elsewhere)))
+	w.Header().Set("X-Consul-LastContact", "0")
+	_ = json.NewEncoder(w).Encode([]catalog.Check{
+		{Name: "theirs", ServiceID: "db", Status: f.elsewhere[len(f.elsewhere)-1]}, {Name: "other", ServiceID: "x", Status: catalog.Critical},
+	})
 }
 
 // until waits for writes until done, which reads the fake, is true.
@@ -232,6 +259,12 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 	}
 	for _, c := range change {
 		c(&w.cfg)
+	}
+	if w.cfg.Partition != "" {
+		f.partition = w.cfg.Partition
+		if w.cfg.Client, err = NewClient(f, f.partition); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.open()
 	return w
