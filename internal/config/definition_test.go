@@ -111,7 +111,7 @@ func TestWatchesOfFiles(t *testing.T) {
 		{ type = "checks" state = "critical" handler = "mail ops" },
 		{ type = "key" key = "a" handler_type = "http" http_handler_config { path = "https://x/y" timeout = "3s" header { A = ["b"] } tls_skip_verify = true } }]`)
 	want := []daemon.Watch{
-		{Query: watch.Query{Type: "service", Service: "shop", Tags: []string{"a"}, PassingOnly: true}, Handler: watch.Handler{Args: []string{"/bin/reload", "x"}}, Token: "s"},
+		{Query: watch.Query{Type: "service", Service: "shop", Tags: []string{"a"}, PassingOnly: true, Token: "s"}, Handler: watch.Handler{Args: []string{"/bin/reload", "x"}}},
 		{Query: watch.Query{Type: "checks", State: "critical"}, Handler: watch.Handler{Args: []string{"mail ops"}, Shell: "/bin/sh"}},
 		{Query: watch.Query{Type: "key", Key: "a"}, Handler: watch.Handler{URL: "https://x/y", Timeout: 3 * time.Second, Header: map[string][]string{"A": {"b"}}, TLSSkipVerify: true}},
 	}

@@ -37,9 +37,9 @@ func (b *watchBlock) watch() (daemon.Watch, error) {
 	if err != nil {
 		return daemon.Watch{}, fmt.Errorf("tag: %w", err)
 	}
-	w := daemon.Watch{Datacenter: b.Datacenter, Token: b.Token}
+	var w daemon.Watch
 	w.Query = watch.Query{
-		Type: b.Type, Key: b.Key, Prefix: b.Prefix, Service: b.Service, ServiceID: b.ServiceID, State: b.State, Name: b.Name,
+		Datacenter: b.Datacenter, Token: b.Token, Type: b.Type, Key: b.Key, Prefix: b.Prefix, Service: b.Service, ServiceID: b.ServiceID, State: b.State, Name: b.Name,
 		Filter: b.Filter, Tags: tags, PassingOnly: b.PassingOnly, Stale: b.Stale,
 	}
 	if err := w.Query.Validate(); err != nil {

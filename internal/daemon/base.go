@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -38,9 +39,11 @@ type base struct {
 	tokens     *httpapi.AgentTokens
 	https      certificates
 	listeners  []*listener
+	public     http.Handler       // of the listeners
 	nameWanted atomic.Bool        // servers told auto_encrypt that their name is to be verified
 	reloaded   func(Config) error // applies what else of a reload a role can; nil if nothing
 	leave      chan struct{}      // receives one request to leave
+	rewatch    chan struct{}      // receives when a reload has brought other watches
 	left       chan struct{}      // closed when the agent has left, or stops without
 	reloading  sync.Mutex         // held by the one reload at a time
 }
@@ -60,7 +63,7 @@ type role interface {
 }
 
 func newBase(cfg Config, opts Options) (*base, error) {
-	b := &base{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), leave: make(chan struct{}, 1), left: make(chan struct{})}
+	b := &base{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), leave: make(chan struct{}, 1), left: make(chan struct{}), rewatch: make(chan struct{}, 1)}
 	b.current.Store(&cfg)
 	if err := b.openMetrics(); err != nil {
 		return nil, err

@@ -87,10 +87,8 @@ type Config struct {
 
 // Watch is a watches block: what to follow, and who is told of its changes.
 type Watch struct {
-	watch.Query
+	watch.Query // without a token the agent's default token counts
 	watch.Handler
-	Datacenter string         // empty is the agent's own
-	Token      logging.Secret // empty is the agent's default token
 }
 
 // Ports are TCP (and for gossip and DNS also UDP) port numbers; -1 means off.

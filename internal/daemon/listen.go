@@ -47,6 +47,7 @@ func (l *listener) shutdown(ctx context.Context) {
 // openListeners opens every address of the API before any is served, so that a
 // port that is taken is an error at the start.
 func (b *base) openListeners(handler http.Handler) error {
+	b.public = handler
 	limits := httpapi.Limits{
 		MaxConnsPerClient: b.cfg.Limits.HTTPMaxConnsPerClient,
 		MaxHeaderBytes:    b.cfg.HTTP.MaxHeaderBytes,

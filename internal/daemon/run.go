@@ -28,7 +28,7 @@ type task struct {
 func (b *base) run(ctx context.Context, r role) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	tasks := r.tasks()
+	tasks := append(r.tasks(), task{"watches", b.runWatches})
 	for _, l := range b.listeners {
 		tasks = append(tasks, task{l.protocol, l.serve})
 	}
@@ -202,6 +202,7 @@ func (b *base) reload() error {
 		}
 	}
 	old := b.current.Swap(&next)
+	b.changeWatches(old, &next)
 	if err := b.applyTokens(old.ACL.Tokens.byKind(), next.ACL.Tokens.byKind()); err != nil {
 		return err
 	}

@@ -9,11 +9,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"reflect"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/logging"
 )
 
 // Query is what to follow.
@@ -29,6 +32,8 @@ type Query struct {
 	Name        string // of type event; empty is any
 	Filter      string
 	Stale       bool
+	Datacenter  string         // empty is the client's
+	Token       logging.Secret // empty is the client's
 }
 
 // Types are the types of a Query.
@@ -75,7 +80,7 @@ func (q Query) Validate() error {
 
 // Once returns what is there now.
 func (q Query) Once(ctx context.Context, client *api.Client) (Change, error) {
-	return q.ask(client, (&api.QueryOptions{AllowStale: q.Stale, Filter: q.Filter}).WithContext(ctx))
+	return q.ask(client, q.options(ctx))
 }
 
 const (
@@ -89,9 +94,9 @@ func (q Query) Run(ctx context.Context, client *api.Client, log *slog.Logger, ha
 	var last Change
 	seen, wait := false, firstWait
 	for ctx.Err() == nil {
-		now, err := q.ask(client, (&api.QueryOptions{
-			AllowStale: q.Stale, Filter: q.Filter, WaitIndex: last.Index, WaitHash: last.Hash,
-		}).WithContext(ctx))
+		o := q.options(ctx)
+		o.WaitIndex, o.WaitHash = last.Index, last.Hash
+		now, err := q.ask(client, o)
 		if ctx.Err() != nil {
 			return
 		}
@@ -125,12 +130,17 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+func (q Query) options(ctx context.Context) *api.QueryOptions {
+	o := &api.QueryOptions{AllowStale: q.Stale, Filter: q.Filter, Datacenter: q.Datacenter, Token: q.Token.Reveal()}
+	return o.WithContext(ctx)
+}
+
 // ask asks the API, and waits for a change if o says since when.
 func (q Query) ask(client *api.Client, o *api.QueryOptions) (Change, error) {
 	value, meta, err := q.value(client, o)
 	if err != nil {
 		var status api.StatusError
-		if q.Type == "event" && errors.As(err, &status) && status.Code == 404 {
+		if q.Type == "event" && errors.As(err, &status) && status.Code == http.StatusNotFound {
 			return Change{}, errors.New("this agent knows no events")
 		}
 		return Change{}, err

@@ -204,7 +204,7 @@ func TestServersAsHandlers(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		got = []string{r.Method, r.Header.Get("X-Consul-Index"), r.Header.Get("X-Who"), string(body)}
 		if r.URL.Path == "/fail" {
-			http.Error(w, "not now", 503)
+			http.Error(w, "not now", http.StatusServiceUnavailable)
 		}
 	}))
 	defer srv.Close()
