@@ -20,6 +20,7 @@ import (
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/fsm"
+	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
@@ -144,6 +145,9 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		Authorizes:   &endpoint.Authorizes{Backend: b},
 		CARoots:      &endpoint.CARoots{Backend: b},
 		Catalog:      &endpoint.Catalog{Backend: b, Datacenter: "dc1"},
+		KVs:          &endpoint.KVs{Backend: b},
+		Sessions:     &endpoint.Sessions{Backend: b, Renewals: &kv.Renewals{}},
+		Txns:         &endpoint.Txns{Backend: b, Asker: w.raft, Datacenter: "dc1"},
 		Datacenter:   "dc1",
 		NodeName:     "n1",
 		UIEnabled:    true,

@@ -208,6 +208,17 @@ var expectations = []expectation{
 	{row: "GET /v1/health/ingress/{service...}", rules: readBoth, answers: filtered("200 []$")},
 	{row: "GET /v1/health/state/{state}", rules: readBoth, answers: filtered(`200 [{"Node":"web1"`)},
 	{row: "GET /v1/operator/usage", answers: only(`200 {"Usage":{"dc1":{"Nodes":1,"Services":1`)},
+	{row: "GET /v1/kv/{key...}", query: "keys", rules: `key "k1" { policy = "read" }`, answers: filtered(`200 ["k1"]$`)},
+	{row: "PUT /v1/kv/{key...}", rules: `key "k1" { policy = "write" }`, lacks: `'key:write' on "k1"`, answers: only("200 true$")},
+	{row: "DELETE /v1/kv/{key...}", rules: `key "k1" { policy = "write" }`, lacks: `'key:write' on "k1"`, answers: only("200 true$")},
+	{row: "PUT /v1/session/create", body: `{"Node":"web1","Checks":[]}`, rules: writeSession, lacks: lacksSession, answers: only(`200 {"ID":"`)},
+	{row: "PUT /v1/session/destroy/{session}", rules: writeSession, lacks: lacksSession, answers: only("200 true$")},
+	{row: "PUT /v1/session/renew/{session}", rules: writeSession, lacks: lacksSession, answers: only(`200 [{"ID":"<session>"`)},
+	{row: "GET /v1/session/info/{session}", rules: readSession, answers: filtered(`200 [{"ID":"<session>"`)},
+	{row: "GET /v1/session/node/{node}", rules: readSession, answers: filtered(`200 [{"ID":"<session>"`)},
+	{row: "GET /v1/session/list", rules: readSession, answers: filtered(`200 [{"ID":"<session>"`)},
+	{row: "PUT /v1/txn", body: `[{"KV":{"Verb":"get","Key":"k1"}}]`, rules: `key "k1" { policy = "read" }`,
+		answers: []string{noTxn, notFound, noTxn, noTxn, noTxn, noTxn, `200 {"Results":[{"KV":{"LockIndex":0,"Key":"k1"`}},
 	{row: "GET /v1/coordinate/nodes", rules: readNodes, answers: filtered(`200 [{"Node":"srv1"`)},
 	{row: "GET /v1/coordinate/node/{node}", rules: readNodes,
 		answers: []string{"404 $", notFound, "404 $", "404 $", "404 $", "404 $", `200 [{"Node":"web1"`}},
@@ -243,12 +254,16 @@ var expectations = []expectation{
 }
 
 const (
-	noneAllowed = `200 [{"Resource":"acl","Access":"read","Allow":false},{"Resource":"operator","Access":"read","Allow":false}]`
-	ownToken    = `200 {"AccessorID":"<caller>"`
-	onlyTeam    = `200 [{"Name":"team","Partition":"default","CreateIndex":14,"ModifyIndex":14}]$`
-	writeAgent  = `agent "n1" { policy = "write" }`
-	readAgent   = `agent "n1" { policy = "read" }`
-	agentWrite  = `'agent:write' on "n1"`
+	noneAllowed  = `200 [{"Resource":"acl","Access":"read","Allow":false},{"Resource":"operator","Access":"read","Allow":false}]`
+	ownToken     = `200 {"AccessorID":"<caller>"`
+	noTxn        = `409 {"Results":null,"Errors":[{"OpIndex":0,"What":"Permission denied: `
+	readSession  = `session "web1" { policy = "read" }`
+	writeSession = `session "web1" { policy = "write" }`
+	lacksSession = `'session:write' on "web1"`
+	onlyTeam     = `200 [{"Name":"team","Partition":"default","CreateIndex":14,"ModifyIndex":14}]$`
+	writeAgent   = `agent "n1" { policy = "write" }`
+	readAgent    = `agent "n1" { policy = "read" }`
+	agentWrite   = `'agent:write' on "n1"`
 )
 
 // crowd is a server with something of every kind in its default namespace, and
@@ -308,12 +323,14 @@ func (c *crowd) fill() {
 		"Service":{"Service":"web","Tags":["v1"],"Connect":{"Native":true}},
 		"Checks":[{"CheckID":"alive"},{"CheckID":"web","ServiceID":"web"}]}`, nil)
 	c.must("PUT", "/v1/agent/service/register", `{"Name":"web","Check":{"TTL":"1h"}}`, nil)
-	c.path = strings.NewReplacer("{agent_service...}", "web", "{agent_service_name...}", "web", "{agent_check...}", "service:web",
+	c.must("PUT", "/v1/kv/k1", "x", nil)
+	session := create("/v1/session/create", `{"Node":"web1","Checks":[]}`)
+	c.path = strings.NewReplacer("{key...}", "k1", "{session}", session, "{agent_service...}", "web", "{agent_service_name...}", "web", "{agent_check...}", "service:web",
 		"{accessor}", token, "{policy_id}", policy, "{policy_name...}", "p", "{role_id}", role, "{role_name}", "r",
 		"{auth_method}", "m", "{login}", login, "{binding_rule}", rule, "{template_name...}", "builtin/dns", "{namespace}", "gone",
 		"{partition}", "gone", "{kind}", "agent", "{addr}", "127.0.0.1", "{node}", "web1",
 		"{node...}", "web1", "{service...}", "web", "{gateway...}", "gw", "{state}", "any")
-	c.objects = strings.NewReplacer("<token>", token, "<policy>", policy, "<role>", role, "<rule>", rule, "<login>", login)
+	c.objects = strings.NewReplacer("<token>", token, "<policy>", policy, "<role>", role, "<rule>", rule, "<login>", login, "<session>", session)
 }
 
 // ask makes who's request of a row in a scope, and returns the status and the body.

@@ -51,6 +51,7 @@ type registeredDefinition struct {
 	Interval, IntervalDuration                                             duration
 	Timeout, TimeoutDuration                                               duration
 	DeregisterCriticalServiceAfter, DeregisterCriticalServiceAfterDuration duration
+	SessionName                                                            string // what clients know it for is not part of this API
 }
 
 // duration is a time.Duration that may be text such as "10s" in JSON.

@@ -26,6 +26,10 @@ func TestEveryFieldOfThePublishedClientIsKnown(t *testing.T) {
 		{&api.ACLTemplatedPolicyVariables{}, &acl.TemplateVariables{}},
 		{&api.Partition{}, &partitionBody{}},
 		{&api.Namespace{}, &namespaceBody{}},
+		{&api.SessionEntry{}, &sessionBody{}},
+		{&api.KVTxnOp{}, &txnKV{}},
+		{&api.NodeTxnOp{}, &txnNode{}},
+		{&api.CheckTxnOp{}, &txnCheck{}},
 	} {
 		fill(reflect.ValueOf(c.sent).Elem())
 		body, err := json.Marshal(c.sent)

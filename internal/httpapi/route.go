@@ -142,6 +142,7 @@ var missingParts = map[string]string{
 	"agent_check":        "Missing check ID",
 	"node":               "Missing node name",
 	"service":            "Missing service name",
+	"session":            "Missing session",
 	"gateway":            "Missing gateway name",
 	"state":              "Missing check state",
 }

@@ -29,6 +29,8 @@ var parts = strings.NewReplacer(
 	"{node}", "nobody",
 	"{node...}", "nobody",
 	"{service...}", "nobody",
+	"{key...}", "nobody",
+	"{session}", "aaaaaaaa-0000-4000-8000-000000000000",
 	"{gateway...}", "nobody",
 	"{state}", "any",
 )
