@@ -24,10 +24,9 @@ const pageMiddle = `
 const pageTail = `
 ## Groups that are not run
 
-Their subject is not there yet: services and checks of an agent, catalog, health, the key-value store, transactions, sessions,
+Their subject is not there yet: services and checks of an agent, the key-value store, transactions, sessions,
 locks, semaphores, events, prepared queries, config entries, intentions, configuration of the mesh CA, discovery chains,
-peering, debug, monitor, metrics and usage. ` + "`GET /v1/catalog/nodes`" + ` and ` + "`GET /v1/health/node/:node`" + ` answer with what
-gossip knows of the nodes, which is what the tests wait for before they begin.
+peering, debug, monitor and metrics.
 
 ## What those tests do not cover
 
