@@ -37,6 +37,9 @@ var services = map[string]service{
 // what was asked for, as far as that can be read from the request, and after
 // the answer also who asked.
 func (s *Server) apiCall(r *http.Request, call *Call) func() answer {
+	if r.Header.Get("X-Amz-Target") != "" {
+		return s.jsonCall(r, call)
+	}
 	body, params, err := readParams(r)
 	g, unsigned := requestSignature(r)
 	if err == nil {
@@ -45,20 +48,23 @@ func (s *Server) apiCall(r *http.Request, call *Call) func() answer {
 	call.Service, call.Action = g.service, params.Get("Action")
 	return func() answer {
 		if err != nil {
-			return xmlError(g.service, err)
+			return errorAnswer(g.service, err)
 		}
 		who, err := s.authenticate(r, g, body)
 		if err != nil {
-			return xmlError(g.service, err)
+			return errorAnswer(g.service, err)
 		}
-		call.Principal = who.callerARN()
+		call.by(who)
+		if err := s.throttled(g.service, call.Action, who.account); err != nil {
+			return errorAnswer(g.service, err)
+		}
 		act, err := services[g.service].find(params)
 		if err != nil {
-			return xmlError(g.service, err)
+			return errorAnswer(g.service, err)
 		}
 		result, err := act.run(s, who, params)
 		if err != nil {
-			return xmlError(g.service, err)
+			return errorAnswer(g.service, err)
 		}
 		return xmlResult(g.service, call.Action, result)
 	}
@@ -70,12 +76,9 @@ func readParams(r *http.Request) ([]byte, url.Values, *apiError) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
 		return nil, nil, refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "The method %s is not allowed.", r.Method)
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil {
-		return nil, nil, refuse(http.StatusBadRequest, "MalformedHttpRequest", "The body cannot be read: %s", err)
-	}
-	if len(body) > maxBody {
-		return nil, nil, refuse(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The body is larger than %d bytes.", maxBody)
+	body, refused := readBody(r)
+	if refused != nil {
+		return nil, nil, refused
 	}
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -97,6 +100,17 @@ func readParams(r *http.Request) ([]byte, url.Values, *apiError) {
 		}
 	}
 	return body, params, nil
+}
+
+func readBody(r *http.Request) ([]byte, *apiError) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "MalformedHttpRequest", "The body cannot be read: %s", err)
+	}
+	if len(body) > maxBody {
+		return nil, refuse(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The body is larger than %d bytes.", maxBody)
+	}
+	return body, nil
 }
 
 // find returns the action that params name. Parameters that the action here

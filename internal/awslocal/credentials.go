@@ -89,13 +89,14 @@ type containerCredentials struct {
 }
 
 // taskCredentials answers GET /v2/credentials/<id>.
-func (s *Server) taskCredentials(id string) (any, *apiError) {
+func (s *Server) taskCredentials(id string, call *Call) (any, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.byCredentials[id]
 	if t == nil {
 		return nil, refuse(http.StatusNotFound, "InvalidIdInRequest", "CredentialsV2Request: Credentials not found")
 	}
+	call.by(principal{t.role, t.ID})
 	if t.current == nil || s.now().Add(taskCredentialLeft).After(t.current.expires) {
 		c, err := s.issue(principal{t.role, t.ID}, taskCredentialLife, t.ID)
 		if err != nil {

@@ -10,8 +10,9 @@ const (
 
 // Demo returns an account as the ECS set-up describes it: task roles under
 // /consul-ecs/ that may read themselves and carry the service's tags, roles
-// that break one rule each, and the user "operator", who may read and assume
-// all of them.
+// that break one rule each, the role "execution" that tasks' secrets are read with, the role
+// "controller" of the ACL controller, and the user "operator", who may read
+// and assume all of them and run tasks.
 func Demo() Fixture {
 	const service, namespace = "consul.hashicorp.com.service-name", "consul.hashicorp.com.namespace"
 	untagged := demoRole("/consul-ecs/", "untagged", "AROADEMO0000UNTAGGED1", nil)
@@ -25,14 +26,22 @@ func Demo() Fixture {
 			untagged,
 			mute,
 			demoRole("/other/", "outsider", "AROADEMO0000OUTSIDER1", map[string]string{service: "web"}),
+			demoTaskRole("execution", "AROADEMO000EXECUTION1", "secretsmanager:GetSecretValue", "ssm:GetParameters"),
+			demoTaskRole("controller", "AROADEMO00CONTROLLER1", "ecs:ListTasks", "ecs:DescribeTasks"),
 		},
 		Users: []User{{
-			Name:        "operator",
-			Path:        "/",
-			ID:          "AIDADEMO0000OPERATOR1",
-			Tags:        map[string]string{"team": "platform"},
-			Permissions: []Permission{{Action: []string{"iam:Get*", "sts:AssumeRole"}, Resource: []string{"*"}}},
-			AccessKeys:  []AccessKey{{ID: DemoAccessKey, Secret: DemoSecret}},
+			Name: "operator",
+			Path: "/",
+			ID:   "AIDADEMO0000OPERATOR1",
+			Tags: map[string]string{"team": "platform"},
+			Permissions: []Permission{{
+				Action: []string{
+					"iam:Get*", "iam:PassRole", "sts:AssumeRole", "ecs:*",
+					"secretsmanager:GetSecretValue", "ssm:GetParameter*",
+				},
+				Resource: []string{"*"},
+			}},
+			AccessKeys: []AccessKey{{ID: DemoAccessKey, Secret: DemoSecret}},
 		}},
 	}}}
 }
@@ -49,4 +58,11 @@ func demoRole(path, name, id string, tags map[string]string) Role {
 			AWS:     []string{"arn:aws:iam::" + DemoAccount + ":user/operator"},
 		},
 	}
+}
+
+// demoTaskRole is a role of path "/" that may do actions on everything.
+func demoTaskRole(name, id string, actions ...string) Role {
+	r := demoRole("/", name, id, nil)
+	r.Permissions = []Permission{{Action: actions, Resource: []string{"*"}}}
+	return r
 }

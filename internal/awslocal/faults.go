@@ -35,7 +35,7 @@ func (f Fault) answer(service string) answer {
 	}
 	a := answer{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
 	if f.Code != "" {
-		a = xmlError(service, refuse(f.Status, f.Code, "Injected fault"))
+		a = errorAnswer(service, refuse(f.Status, f.Code, "Injected fault"))
 	}
 	if f.ContentType != "" || f.Code == "" {
 		a.header.Set("Content-Type", cmp.Or(f.ContentType, "text/xml"))

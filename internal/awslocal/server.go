@@ -1,7 +1,8 @@
-// Package awslocal is the local twin of AWS: STS, IAM, the ECS container
-// credential endpoint and the task metadata endpoint on loopback. It verifies
-// Signature Version 4, enforces IAM permissions and answers in AWS's XML and
-// JSON, so that the AWS SDKs and the aws command line take it for AWS.
+// Package awslocal is the local twin of AWS: STS, IAM, ECS, the secrets of
+// Secrets Manager and SSM, the ECS container credential endpoint and the task
+// metadata endpoint on loopback. It verifies Signature Version 4, enforces IAM
+// permissions and answers in AWS's XML and JSON, so that the AWS SDKs and the
+// aws command line take it for AWS. Package taskrun runs tasks' containers.
 package awslocal
 
 import (
@@ -36,12 +37,14 @@ type Options struct {
 
 // Call is one request as it was answered.
 type Call struct {
-	Service   string // "sts", "iam", "credentials" or "metadata"; "" if it cannot be read
+	Service   string // "sts", "iam", "ecs", "secretsmanager", "ssm", "credentials" or "metadata"; "" if it cannot be read
 	Action    string // such as "GetRole"; for the last two "Get"; "" if it cannot be read
 	Principal string // ARN of the caller, "" for who was not authenticated
 	Status    int    // 0 when the connection was cut
 	Code      string // AWS's error code, "" for none
 	Duration  time.Duration
+
+	role, session string // of the caller, if it is a role
 }
 
 // Server is a local AWS. Use it as an http.Handler, or Start it.
@@ -50,10 +53,21 @@ type Server struct {
 	entities map[string]*identity  // by ARN
 	byName   map[nameKey]*identity // names are unique whatever the path
 
+	running sync.Mutex                     // guards ran, and is held while tasks start; taken before mu
+	ran     map[string]describeTasksResult // by the client token of RunTask
+
 	mu            sync.Mutex // guards what follows
 	credentials   map[string]*credential
-	tasks         map[string]*task // by id
+	tasks         map[string]*task // by id, also those that stopped a while ago
 	byCredentials map[string]*task // by the id in the credential endpoint's path
+	sequence      uint64           // of the newest task
+	definitions   map[familyKey][]*registered
+	runTasks      func(RunRequest) (string, error) // from OnRunTask
+	secrets       map[storeKey]*stored             // of Secrets Manager, by name
+	parameters    map[storeKey]*stored             // of SSM, by name
+	limits        map[string]Limit                 // by API
+	buckets       map[bucketKey]bucket
+	counts        map[Counter]*Count
 	url           string
 	server        *http.Server
 	served        chan struct{}
@@ -73,6 +87,13 @@ func New(f Fixture, o Options) (*Server, error) {
 		credentials:   map[string]*credential{},
 		tasks:         map[string]*task{},
 		byCredentials: map[string]*task{},
+		ran:           map[string]describeTasksResult{},
+		definitions:   map[familyKey][]*registered{},
+		secrets:       map[storeKey]*stored{},
+		parameters:    map[storeKey]*stored{},
+		limits:        map[string]Limit{},
+		buckets:       map[bucketKey]bucket{},
+		counts:        map[Counter]*Count{},
 	}
 	created := s.now().UTC().Truncate(time.Second)
 	add := func(i *identity) {
@@ -169,7 +190,7 @@ type answer struct {
 }
 
 // ServeHTTP answers one request: credentials and metadata of tasks by their
-// path, and a signed call of STS or IAM on any other path.
+// path, and a signed call of a service on any other path.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	var call Call
@@ -188,6 +209,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a = right()
 	}
 	call.Status, call.Code, call.Duration = a.status, a.code, time.Since(start)
+	s.count(call)
 	if s.options.Observe != nil {
 		s.options.Observe(call)
 	}
@@ -207,11 +229,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) route(r *http.Request, call *Call) func() answer {
 	if id, ok := strings.CutPrefix(r.URL.Path, credentialsPath); ok {
 		call.Service, call.Action = "credentials", "Get"
-		return func() answer { return localAnswer(r, func() (any, *apiError) { return s.taskCredentials(id) }) }
+		return func() answer { return localAnswer(r, func() (any, *apiError) { return s.taskCredentials(id, call) }) }
 	}
 	if id, ok := strings.CutPrefix(r.URL.Path, metadataPath); ok {
 		call.Service, call.Action = "metadata", "Get"
-		return func() answer { return localAnswer(r, func() (any, *apiError) { return s.taskMetadata(id) }) }
+		return func() answer { return localAnswer(r, func() (any, *apiError) { return s.taskMetadata(id, call) }) }
 	}
 	return s.apiCall(r, call)
 }

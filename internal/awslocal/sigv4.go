@@ -116,7 +116,7 @@ func (g signature) checkSigned(r *http.Request, now time.Time) *apiError {
 	if err := g.checkDate(r.Header.Get("X-Amz-Date"), now); err != nil {
 		return err
 	}
-	if want := hostService(r.Host); namespaces[g.service] == "" || want != "" && want != g.service {
+	if want := hostService(r.Host); !isService(g.service) || want != "" && want != g.service {
 		return signatureMismatch("Credential should be scoped to correct service, not '%s'.", g.service)
 	}
 	if !slices.Contains(g.headers, "host") {
@@ -157,10 +157,15 @@ func (g signature) checkDate(date string, now time.Time) *apiError {
 func hostService(host string) string {
 	label, rest, _ := strings.Cut(strings.ToLower(host), ".")
 	label = strings.TrimSuffix(label, "-fips")
-	if rest != "amazonaws.com" && !strings.HasSuffix(rest, ".amazonaws.com") || namespaces[label] == "" {
+	if rest != "amazonaws.com" && !strings.HasSuffix(rest, ".amazonaws.com") || !isService(label) {
 		return ""
 	}
 	return label
+}
+
+func isService(name string) bool {
+	_, inJSON := jsonServices[name]
+	return inJSON || namespaces[name] != ""
 }
 
 // verify recomputes the signature of r and its body with secret. A signed

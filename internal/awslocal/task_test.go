@@ -234,7 +234,7 @@ func TestTasksComeAndGoTogether(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if _, err := s.taskCredentials(strings.TrimPrefix(task.CredentialsURI, s.URL()+credentialsPath)); err != nil {
+				if _, err := s.taskCredentials(strings.TrimPrefix(task.CredentialsURI, s.URL()+credentialsPath), new(Call)); err != nil {
 					t.Error(err.message)
 				}
 				s.StopTask(task.ID)
