@@ -145,7 +145,11 @@ func (a *API) commonHeaders(h http.Header) {
 // dots, or "". The path "/" goes to the UI.
 func cleanPath(r *http.Request) string {
 	escaped := r.URL.EscapedPath()
-	clean := path.Clean("/" + escaped)
+	clean := escaped
+	if !strings.HasPrefix(clean, "/") {
+		clean = "/" + clean
+	}
+	clean = path.Clean(clean)
 	if strings.HasSuffix(escaped, "/") && clean != "/" {
 		clean += "/"
 	}
