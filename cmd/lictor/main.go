@@ -43,6 +43,7 @@ func root() *cli.Command {
 		Sub: []*cli.Command{
 			dev.Command(),
 			operator.Setup(),
+			operator.TaskDefinition(),
 			{Name: "consul", Short: "The agent and the operator's command line"},
 			{Name: "consul-ecs", Short: "What runs inside an ECS task"},
 			cli.VersionCommand(),
