@@ -83,11 +83,11 @@ func (m *initializer) login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	servers, err := serverClient(m.config, "")
-	if err != nil {
-		return err
-	}
 	err = retry(ctx, m.log, "login", func(ctx context.Context) error {
+		servers, err := serverClient(m.config, "") // whose CA the agent's container writes meanwhile
+		if err != nil {
+			return err
+		}
 		token, err := request.login(ctx, servers)
 		if err == nil {
 			m.token = secretOf(token)

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -121,6 +122,32 @@ func TestMeshInitWithoutLogin(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(w.dir, bootstrapFile))
 	if err := errors.Join(err, json.Unmarshal(content, &b)); err != nil || b.Node.ID != "shop-0123abcd-sidecar-proxy" || b.Node.Cluster != "shop" {
 		t.Errorf("bootstrap of %+v, %v", b.Node, err)
+	}
+}
+
+// onWrite is a log that calls itself for each line.
+type onWrite func(line string)
+
+func (f onWrite) Write(line []byte) (int, error) {
+	f(string(line))
+	return len(line), nil
+}
+
+func TestMeshInitWaitsForTheCACertificate(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	env := w.env(fmt.Sprintf(`{"bootstrapDir":%q,"consulHTTPAddr":"https://127.0.0.1:1","consulCACertFile":%q,"consulLogin":{"enabled":true}}`,
+		w.dir, filepath.Join(w.dir, "not-there-yet.pem")), nil)
+	again := false
+	env.Err = onWrite(func(line string) {
+		if strings.Contains(line, "not-there-yet.pem") && strings.Contains(line, "retry_in") {
+			again = true
+			cancel()
+		}
+	})
+	if code := Run(ctx, env, []string{"mesh-init"}); code != 1 || !again {
+		t.Errorf("exit code %d, tried again %v", code, again)
 	}
 }
 
