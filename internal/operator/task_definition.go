@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"unicode/utf8"
 
 	"github.com/lictor/lictor/internal/cli"
 )
@@ -78,6 +79,9 @@ func readInput(env *cli.Env, name string) ([]byte, error) {
 
 // decorate puts the task of a definition into the mesh. Notes are what the operator should know.
 func decorate(text []byte, s taskSettings) (out []byte, notes []string, err error) {
+	if !utf8.Valid(text) {
+		return nil, nil, errors.New("the task definition: not UTF-8")
+	}
 	d := decorator{taskSettings: s}
 	if err := json.Unmarshal(text, &d.def); err != nil {
 		return nil, nil, fmt.Errorf("the task definition: %w", err)

@@ -239,6 +239,7 @@ func TestTaskDefinitionRefuses(t *testing.T) {
 		want     string
 	}{
 		{"no JSON", "{", nil, "unexpected end of JSON input"},
+		{"no UTF-8", "{\"family\":\"\xff\"}", nil, "not UTF-8"},
 		{"a list", "[]", nil, "is not an object"},
 		{"a key twice", `{"family":"a","family":"b"}`, nil, "family: given twice"},
 		{"no family", "{}", nil, "family: required"},
