@@ -89,12 +89,16 @@ func (e *Txns) admit(tx *state.Tx, who acl.Caller, ops []fsm.TxnOp) error {
 	failure := &fsm.TxnFailure{}
 	for i := range ops {
 		err := e.admitOp(tx, who, &ops[i])
-		if err != nil && errs.KindOf(err) == errs.Internal {
+		if err == nil {
+			continue
+		}
+		switch errs.KindOf(err) {
+		case errs.Internal:
 			return err
+		case errs.Invalid: // what is wrong with the request itself says nothing of the state
+			who.Allowed(tenancy.Default, acl.KeyRead, "")
 		}
-		if err != nil {
-			failure.Errors = append(failure.Errors, fsm.TxnError{OpIndex: i, What: err.Error()})
-		}
+		failure.Errors = append(failure.Errors, fsm.TxnError{OpIndex: i, What: err.Error()})
 	}
 	if len(failure.Errors) > 0 {
 		return failure
@@ -106,7 +110,6 @@ func (e *Txns) admitOp(tx *state.Tx, who acl.Caller, op *fsm.TxnOp) error {
 	switch {
 	case op.KV != nil:
 		if !op.KV.Verb.Known() {
-			who.Allowed(op.KV.Pair.Scope, acl.KeyRead, op.KV.Pair.Key)
 			return errs.Errorf(errs.Invalid, "unknown KV operation: %s", op.KV.Verb)
 		}
 		return requireKey(who, op.KV, e.ListPolicy)

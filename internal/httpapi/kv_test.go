@@ -304,6 +304,7 @@ func FuzzKVBodies(f *testing.F) {
 	f.Add(true, `[{"Node":{"Verb":"cas","Node":{"Node":"n","Address":"a","ModifyIndex":1}}},{"Check":{"Verb":"get","Check":{"Node":"n","CheckID":"c"}}}]`)
 	f.Add(true, `[{"Service":{"Verb":"delete-cas","Node":"n1","Service":{"ID":"web","ModifyIndex":2}}}]`)
 	f.Add(false, `{"LockDelay":"15s","Name":"s","Node":"n1","Checks":[],"ServiceChecks":[{"ID":"x","Namespace":"y"}],"Behavior":"delete","TTL":"30s"}`)
+	f.Add(true, `[{"Service":{}}]`)
 	f.Add(false, `{"LockDelay":1e3}`)
 	w := newKVWorld(f)
 	f.Fuzz(func(t *testing.T, txn bool, body string) {
