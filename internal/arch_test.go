@@ -17,7 +17,7 @@ import (
 // imports only packages of rows above its own in this list, never of its own row.
 var rows = [][]string{
 	{"errs", "wire", "logging", "telemetry", "hostinfo", "uuid", "version"},
-	{"tenancy", "filter"},
+	{"tenancy", "filter", "limit"},
 	{"acl", "authmethod", "catalog", "configentry", "ca", "envoy", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
 	{"fsm", "proxycfg"},

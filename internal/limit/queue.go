@@ -1,0 +1,236 @@
+package limit
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Defaults of a Queue.
+const (
+	DefaultSlots   = 64
+	DefaultWaiting = 2048
+	DefaultWait    = 10 * time.Second
+)
+
+// Queue lets a number of callers do something at a time and has the others wait for their turn.
+// A turn goes to the source that has the fewest now; among equal ones, and within a source, to the identity that has
+// the fewest, and then to who came first. An identity is only claimed, so it counts for less than a source, which is
+// proven by its connection: who claims somebody else's name from a source of their own takes no turn from them.
+//
+// When too many wait, the newest of the source that has the most in the queue is refused. The zero value
+// works. Set the fields before the first use.
+type Queue struct {
+	Slots   int           // turns at a time; 0 is DefaultSlots
+	Waiting int           // callers that wait; 0 is DefaultWaiting
+	MaxWait time.Duration // 0 is DefaultWait
+
+	mu      sync.Mutex // guards what follows
+	running int
+	waiting []*waiter // in the order in which they came
+	parties map[partyKey]*party
+	refused uint64
+}
+
+// partyKey names a source, an identity, or an identity of a source; the other part is empty.
+type partyKey struct{ source, identity string }
+
+// party is what one of them has.
+type party struct {
+	key              partyKey
+	running, waiting int
+}
+
+// waiter is a caller, while it waits and while it has its turn.
+type waiter struct {
+	source, identity, both *party
+	turn                   chan bool // receives once: whether it has its turn
+}
+
+// Enter waits for a turn and returns what ends it. It returns a *Refused if there are too many
+// others, or none of its turns comes in time, and ctx's error if that ends first.
+func (q *Queue) Enter(ctx context.Context, source, identity string) (leave func(), err error) {
+	w := q.line(source, identity)
+	if w == nil {
+		return nil, q.refuse("too many logins are being verified: try again later")
+	}
+	patience := time.NewTimer(orElse(q.MaxWait, DefaultWait))
+	defer patience.Stop()
+	select {
+	case mine := <-w.turn:
+		if !mine {
+			return nil, q.refuse("too many logins are being verified: try again later")
+		}
+		return sync.OnceFunc(func() { q.leave(w) }), nil
+	case <-patience.C:
+		err = q.refuse("the login was not verified in time: try again later")
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	q.abandon(w)
+	return nil, err
+}
+
+// Stats returns how many have their turn, how many wait, and how many were refused so far.
+func (q *Queue) Stats() (running, waiting int, refused uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running, len(q.waiting), q.refused
+}
+
+// line puts a caller into the queue. It returns nil where that is full of others who have no more
+// there than this caller's source.
+func (q *Queue) line(source, identity string) *waiter {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) >= orElse(q.Waiting, DefaultWaiting) && !q.makeRoom(source, identity) {
+		return nil
+	}
+	w := &waiter{
+		source: q.party(partyKey{source: source}), identity: q.party(partyKey{identity: identity}),
+		both: q.party(partyKey{source, identity}), turn: make(chan bool, 1),
+	}
+	q.waiting = append(q.waiting, w)
+	w.count(0, 1)
+	q.next()
+	return w
+}
+
+func (q *Queue) party(key partyKey) *party {
+	p := q.parties[key]
+	if p == nil {
+		if q.parties == nil {
+			q.parties = map[partyKey]*party{}
+		}
+		p = &party{key: key}
+		q.parties[key] = p
+	}
+	return p
+}
+
+func (w *waiter) parties() [3]*party { return [...]*party{w.source, w.identity, w.both} }
+
+func (w *waiter) count(running, waiting int) {
+	for _, p := range w.parties() {
+		p.running += running
+		p.waiting += waiting
+	}
+}
+
+// forget drops the parties of w that have nothing any more.
+func (q *Queue) forget(w *waiter) {
+	for _, p := range w.parties() {
+		if p.running == 0 && p.waiting == 0 {
+			delete(q.parties, p.key)
+		}
+	}
+}
+
+// next gives turns as long as there are some. A source leaves a quarter of them to others.
+func (q *Queue) next() {
+	slots := orElse(q.Slots, DefaultSlots)
+	for q.running < slots {
+		best := -1
+		for i, w := range q.waiting {
+			if w.source.running < max(1, slots-slots/4) && (best < 0 || w.before(q.waiting[best])) {
+				best = i
+			}
+		}
+		if best < 0 {
+			return
+		}
+		w := q.remove(best)
+		w.count(1, -1)
+		q.running++
+		w.turn <- true
+	}
+}
+
+// before reports whether w has its turn before one that came earlier.
+func (w *waiter) before(other *waiter) bool {
+	if a, b := w.source.running, other.source.running; a != b {
+		return a < b
+	}
+	if a, b := w.both.running, other.both.running; w.source == other.source && a != b {
+		return a < b
+	}
+	return w.identity.running < other.identity.running
+}
+
+func (q *Queue) remove(i int) *waiter {
+	w := q.waiting[i]
+	q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
+	return w
+}
+
+// makeRoom refuses the newest of whoever has the most in the queue, unless that is who comes.
+func (q *Queue) makeRoom(source, identity string) bool {
+	last := -1
+	for i, w := range q.waiting {
+		if last < 0 || w.longer(q.waiting[last]) {
+			last = i
+		}
+	}
+	w := q.waiting[last]
+	own, same := q.parties[partyKey{source: source}], q.parties[partyKey{source, identity}]
+	if own != nil && (own.waiting > w.source.waiting || own == w.source && same != nil && same.waiting >= w.both.waiting) {
+		return false
+	}
+	q.remove(last)
+	w.count(0, -1)
+	q.forget(w)
+	w.turn <- false
+	return true
+}
+
+// longer reports whether w's place is to be given up rather than that of one that came earlier.
+func (w *waiter) longer(other *waiter) bool {
+	if a, b := w.source.waiting, other.source.waiting; a != b {
+		return a > b
+	}
+	return w.both.waiting >= other.both.waiting
+}
+
+// leave ends a turn.
+func (q *Queue) leave(w *waiter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.running--
+	w.count(-1, 0)
+	q.forget(w)
+	q.next()
+}
+
+// abandon takes a waiter out, or ends the turn that it was given meanwhile.
+func (q *Queue) abandon(w *waiter) {
+	q.mu.Lock()
+	for i, other := range q.waiting {
+		if other == w {
+			q.remove(i)
+			w.count(0, -1)
+			q.forget(w)
+			q.mu.Unlock()
+			return
+		}
+	}
+	q.mu.Unlock()
+	if <-w.turn {
+		q.leave(w)
+	}
+}
+
+// refuse counts a refusal. The more wait, the longer the time in which they are told to come back.
+func (q *Queue) refuse(why string) *Refused {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refused++
+	spread := 4*time.Second + time.Duration(len(q.waiting))*10*time.Millisecond
+	return refuse(why, time.Second, min(spread, 30*time.Second))
+}
+
+func orElse[T int | time.Duration](value, otherwise T) T {
+	if value > 0 {
+		return value
+	}
+	return otherwise
+}
