@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/telemetry"
 )
 
 const (
@@ -33,6 +34,7 @@ type caller struct {
 	client  *http.Client
 	retries int
 	wait    func(context.Context, time.Duration) error
+	metrics *telemetry.Metrics
 }
 
 // call sends r and returns the XML of an answer with status 200. It tries again
@@ -40,7 +42,9 @@ type caller struct {
 // when AWS refuses the request, errs.Throttled or errs.Unavailable otherwise.
 func (c caller) call(ctx context.Context, r *signedRequest, to service) ([]byte, error) {
 	for try := 0; ; try++ {
+		begun := time.Now()
 		body, again, err := c.once(ctx, r, to)
+		c.metrics.Since("aws.call", begun, telemetry.Label{Name: "service", Value: to.name}, telemetry.Label{Name: "outcome", Value: outcome(err)})
 		if err == nil || !again || try >= c.retries {
 			return body, err
 		}
@@ -48,6 +52,14 @@ func (c caller) call(ctx context.Context, r *signedRequest, to service) ([]byte,
 			return nil, err
 		}
 	}
+}
+
+// outcome returns the word for err in metrics.
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return errs.KindOf(err).String()
 }
 
 // backoff returns the wait after a failed try: twice as long each time, from

@@ -28,6 +28,15 @@ type login struct {
 	iam *signedRequest // nil without entity details
 }
 
+// claimed returns who the token says that its maker is: the IAM request about themselves, or the
+// access key. Nothing of it is proven.
+func (l *login) claimed() string {
+	if l.iam != nil {
+		return l.iam.body
+	}
+	return l.sts.auth.accessKeyID
+}
+
 // parse checks bearer in the order, and with the texts, of authmethods.md
 // section 4.5, rows 1 to 23, and then what [hardening] adds. It returns
 // errs.Invalid, or errs.Denied for another server's id and for a date out of range.

@@ -1,6 +1,7 @@
 package awsiam
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/telemetry"
 )
 
 // TypeName is what an auth method's Type says.
@@ -26,6 +28,11 @@ type Type struct {
 	Transport                http.RoundTripper // nil: one of its own, which keeps connections open
 	Timeout                  time.Duration     // for all calls of one login; 0 is 10 s
 	Now                      func() time.Time  // nil: time.Now
+	Metrics                  *telemetry.Metrics
+
+	// Admit waits for a turn to ask AWS about a token that is well-formed, and returns what ends
+	// the turn. identity is what the token claims, unproven: its role, or its access key. nil: everybody at once.
+	Admit func(ctx context.Context, identity string) (leave func(), err error)
 
 	once   sync.Once
 	client *http.Client
@@ -56,7 +63,13 @@ func (t *Type) Open(config map[string]any) (authmethod.Verifier, error) {
 	if err := s.validate(); err != nil {
 		return nil, errs.Errorf(errs.Invalid, "%w", err)
 	}
-	v := &verifier{settings: s, now: t.Now, timeout: t.Timeout, caller: caller{client: t.httpClient(), retries: s.MaxRetries, wait: sleep}}
+	v := &verifier{
+		settings: s, now: t.Now, timeout: t.Timeout, admit: t.Admit,
+		caller: caller{client: t.httpClient(), retries: s.MaxRetries, wait: sleep, metrics: t.Metrics},
+	}
+	if v.admit == nil {
+		v.admit = func(context.Context, string) (func(), error) { return func() {}, nil }
+	}
 	if v.now == nil {
 		v.now = time.Now
 	}

@@ -18,6 +18,7 @@ type verifier struct {
 	sts, iam service
 	caller   caller
 	timeout  time.Duration
+	admit    func(ctx context.Context, identity string) (leave func(), err error)
 	now      func() time.Time
 }
 
@@ -25,13 +26,18 @@ type verifier struct {
 // and returns who signed them. All failures carry the texts of authmethods.md sections 4.5
 // to 4.7. It returns errs.Invalid for a token that cannot be understood; errs.Denied when
 // AWS refuses it, its date is out of range, it is for another server, or its maker is not
-// trusted; errs.Throttled when AWS asks to slow down; and
+// trusted; errs.Throttled when AWS asks to slow down, or too many others are being verified; and
 // errs.Unavailable when AWS does not answer as it should within the time-out.
 func (v *verifier) Verify(ctx context.Context, bearer logging.Secret) (authmethod.Identity, error) {
 	l, err := v.parse(bearer)
 	if err != nil {
 		return authmethod.Identity{}, err
 	}
+	leave, err := v.admit(ctx, l.claimed())
+	if err != nil {
+		return authmethod.Identity{}, err
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 	who, role, details, err := v.ask(ctx, l)

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,8 +11,10 @@ import (
 	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/fsm"
+	"github.com/lictor/lictor/internal/limit"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
+	"github.com/lictor/lictor/internal/telemetry"
 	"github.com/lictor/lictor/internal/tenancy"
 	"github.com/lictor/lictor/internal/uuid"
 )
@@ -33,6 +36,10 @@ const loginTimeout = 30 * time.Second
 type Logins struct {
 	*Backend
 	Verifiers *Verifiers
+	Metrics   *telemetry.Metrics // may be nil
+
+	// How many logins come from a source and to an auth method; nil is no limit.
+	SourceRate, MethodRate *limit.Rate
 
 	refused refusals
 }
@@ -48,6 +55,7 @@ type LoginRequest struct {
 	IdempotencyKey string
 	// Proven is told who the bearer token proves to log in, also where that is refused; may be nil.
 	Proven func(principal string) `json:"-"`
+	Source string                 `json:"-"` // where it comes from (see limit.SourceOf)
 }
 
 // Login verifies the bearer token with the auth method and returns a new token
@@ -59,14 +67,33 @@ func (e *Logins) Login(ctx context.Context, req LoginRequest) (*acl.Token, error
 	if !e.Resolver.Enabled {
 		return nil, acl.ErrDisabled
 	}
-	p, err := e.plan(ctx, req, nil)
+	if err := e.SourceRate.Allow(req.Source, "too many logins from this address: try again later"); err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	p, err := e.plan(limit.WithSource(ctx, req.Source), req, nil)
+	var t *acl.Token
 	if err == nil {
-		var t *acl.Token
-		if t, err = e.issue(ctx, p); err == nil {
-			return t, nil
-		}
+		t, err = e.issue(ctx, p)
+	}
+	e.measure(p, begun, err)
+	if early := (*limit.Refused)(nil); err == nil || errors.As(err, &early) {
+		return t, err
 	}
 	return nil, e.refused.add(e.now(), &p.steps, err)
+}
+
+// measure notes what became of a login. Names that callers make up are not told apart.
+func (e *Logins) measure(p *loginPlan, begun time.Time, err error) {
+	method, outcome := "unknown", "ok"
+	if p.method != nil {
+		method = p.method.Name
+	}
+	if err != nil {
+		outcome = errs.KindOf(err).String()
+	}
+	e.Metrics.Since("acl.authmethod.login", begun,
+		telemetry.Label{Name: "method", Value: method}, telemetry.Label{Name: "outcome", Value: outcome})
 }
 
 // loginPlan is what becomes of a login before anything is stored.
@@ -92,6 +119,11 @@ func (e *Logins) plan(ctx context.Context, req LoginRequest, byHand func(authmet
 		return p, err
 	}
 	p.method, p.steps.AuthMethod, p.steps.Type = m, m.Name, m.Type
+	if byHand == nil {
+		if err := e.MethodRate.Allow(m.Partition+"/"+m.Namespace+"/"+m.Name, "too many logins with this auth method: try again later"); err != nil {
+			return p, err
+		}
+	}
 	verifier, err := e.Verifiers.Of(m)
 	if err != nil {
 		return p, err
