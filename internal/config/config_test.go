@@ -82,7 +82,10 @@ func TestDefaultsOfAClientAgent(t *testing.T) {
 	for _, l := range []*daemon.TLSListener{&want.TLS.InternalRPC, &want.TLS.HTTPS, &want.TLS.GRPC} {
 		l.MinVersion = "TLSv1_2"
 	}
-	want.Limits = daemon.Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10, RPCHandshakeTimeout: 5 * time.Second}
+	want.Limits = daemon.Limits{HTTPMaxConnsPerClient: 200, HTTPSHandshakeTimeout: 5 * time.Second, KVMaxValueSize: 512 << 10, TxnMaxReqLen: 512 << 10, RPCHandshakeTimeout: 5 * time.Second,
+		RPCMaxBurst: 1000, RequestMode: "disabled", ReadRate: -1, WriteRate: -1, SourceReadRate: -1, SourceWriteRate: -1,
+		LoginsVerifying: 64, LoginsWaiting: 2048, LoginsWait: 10 * time.Second, LoginSourceRate: -1, LoginMethodRate: -1}
+	want.Telemetry = daemon.Telemetry{Prefix: "consul", FilterDefault: true}
 	want.Log.Level, want.Log.RotateDuration, want.Log.SyslogFacility = "INFO", 24*time.Hour, "LOCAL0"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -242,11 +245,11 @@ func TestDeprecatedKeys(t *testing.T) {
 
 func TestSettingsWithoutEffectAreNamed(t *testing.T) {
 	c, warnings := load(t, "-data-dir=/d", "-recursor", "10.0.0.2", "-hcl", `telemetry { disable_compat_1.9 = true disable_compat_1.10 = false circonus_api_token = "x" }
-		limits { request_limits { mode = "enforcing" } } acl { enabled = true } audit { enabled = false }`)
+		unix_sockets { mode = "0600" } acl { enabled = true } audit { enabled = false }`)
 	if want := []string{"recursors", "telemetry.circonus_api_token", "telemetry.disable_compat_1.10", "telemetry.disable_compat_1.9"}; !slices.Equal(c.Idle, want) {
 		t.Errorf("idle %q, want %q", c.Idle, want)
 	}
-	if want := []string{"The 'limits.request_limits.mode' setting has no effect in this release."}; !slices.Equal(warnings, want) {
+	if want := []string{"The 'unix_sockets.mode' setting has no effect in this release."}; !slices.Equal(warnings, want) {
 		t.Errorf("warnings %q, want %q", warnings, want)
 	}
 }

@@ -65,6 +65,9 @@ func TestRefusedSettings(t *testing.T) {
 		want string
 	}{
 		{"no data dir", nil, "data_dir cannot be empty"},
+		{"a mode of limits that is none", []string{"-data-dir=/d", "-hcl", `limits { request_limits { mode = "on" } }`}, `limits.request_limits.mode must be "disabled", "permissive" or "enforcing", not "on"`},
+		{"nobody may log in", []string{"-data-dir=/d", "-hcl", `limits { logins { max_verifying = 0 } }`}, "limits.logins.max_verifying, max_waiting and max_wait have to be greater than 0"},
+		{"a filter without a sign", []string{"-data-dir=/d", "-hcl", `telemetry { prefix_filter = ["consul.raft"] }`}, `telemetry.prefix_filter: a rule begins with + or -: "consul.raft"`},
 		{"bootstrap without server", []string{"-data-dir=/d", "-bootstrap"}, "'bootstrap = true' requires 'server = true'"},
 		{"expect 1 without server", []string{"-data-dir=/d", "-bootstrap-expect=1"}, "'bootstrap = true' requires 'server = true'"},
 		{"both bootstrap forms", []string{"-data-dir=/d", "-server", "-bootstrap", "-bootstrap-expect=3"}, "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive"},

@@ -116,6 +116,8 @@ func assign(p, v any) error {
 		*p = int(v.(int64))
 	case *int64:
 		*p = v.(int64)
+	case *float64:
+		*p = v.(float64)
 	case *uint64:
 		if v.(int64) < 0 {
 			return fmt.Errorf("must not be negative: %d", v)

@@ -6,7 +6,7 @@ import "github.com/lictor/lictor/internal/daemon"
 type conf = daemon.Config
 
 // fields is every setting an agent knows (spec: agent.md sections 1 to 5).
-var fields = concat(agentFields, networkFields, accessFields, tlsFields(), httpFields, logFields, auditFields,
+var fields = concat(agentFields, networkFields, accessFields, tlsFields(), httpFields, limitFields, telemetryFields, logFields, auditFields,
 	raftFields, autopilotFields, serviceFields, idleFields(), deprecatedFields)
 
 // byKey finds the fields that a deprecated key or a flag stands for.

@@ -37,9 +37,6 @@ func idleFields() []field {
 
 		withoutEffect(idle, "http_config.", boolean, "use_cache"),
 		withoutEffect(idle, "limits.", duration, "rpc_client_timeout"),
-		withoutEffect(idle, "limits.", integer, "rpc_max_burst"),
-		withoutEffect(inert, "limits.", number, "rpc_rate request_limits.read_rate request_limits.write_rate"),
-		withoutEffect(inert, "limits.", text, "request_limits.mode"),
 
 		withoutEffect(idle, "performance.", duration, "leave_drain_time grpc_keepalive_interval grpc_keepalive_timeout"),
 		withoutEffect(inert, "unix_sockets.", text, "user group mode"),
@@ -49,10 +46,9 @@ func idleFields() []field {
 		withoutEffect(idle, "ui_config.", list, "metrics_provider_files metrics_proxy.path_allowlist"),
 		withoutEffect(idle, "ui_config.", table, "dashboard_url_templates"),
 
-		withoutEffect(idle, "telemetry.", text, `statsd_address statsite_address dogstatsd_addr metrics_prefix circonus_*`),
-		withoutEffect(idle, "telemetry.", list, "dogstatsd_tags prefix_filter"),
-		withoutEffect(idle, "telemetry.", duration, "prometheus_retention_time"),
-		withoutEffect(idle, "telemetry.", boolean, "filter_default disable_hostname enable_host_metrics disable_compat_*"),
+		withoutEffect(idle, "telemetry.", text, "statsd_address statsite_address dogstatsd_addr circonus_*"),
+		withoutEffect(idle, "telemetry.", list, "dogstatsd_tags"),
+		withoutEffect(idle, "telemetry.", boolean, "enable_host_metrics disable_compat_*"),
 
 		withoutEffect(idle, "connect.", boolean, "enable_mesh_gateway_wan_federation"),
 		withoutEffect(idle, "connect.", text, "ca_provider"),

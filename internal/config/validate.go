@@ -22,7 +22,7 @@ import (
 // and settles bootstrap_expect = 1 (spec: agent.md section 6).
 func validate(c *daemon.Config, given values, host Host) (warnings []string, err error) {
 	for _, check := range []func(*daemon.Config) error{
-		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkAutopilot, checkRaft, checkServices,
+		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkLimits, checkTelemetry, checkAutopilot, checkRaft, checkServices,
 		func(c *daemon.Config) error { return advertise(c, host) }, checkAddresses, // last: what they find may be no fault of the files
 	} {
 		if err := check(c); err != nil {
@@ -227,14 +227,39 @@ func checkHTTP(c *daemon.Config) error {
 	switch {
 	case c.HTTP.MaxHeaderBytes < 0:
 		return fmt.Errorf("http_config.max_header_bytes cannot be negative: %d", c.HTTP.MaxHeaderBytes)
-	case tooLarge(c.Limits.KVMaxValueSize), tooLarge(c.Limits.TxnMaxReqLen):
-		return fmt.Errorf("limits.kv_max_value_size and limits.txn_max_req_len have to be between 1 and %d", maxValueSize)
 	case c.SessionTTLMin < 0:
 		return errors.New("session_ttl_min cannot be negative")
-	case c.Limits.RPCMaxConnsPerClient < 0, c.Limits.RPCHandshakeTimeout < 0:
-		return errors.New("limits.rpc_max_conns_per_client and limits.rpc_handshake_timeout cannot be negative")
 	case c.DefaultQueryTime <= 0, c.MaxQueryTime <= 0:
 		return errors.New("default_query_time and max_query_time must be greater than 0s")
+	}
+	return nil
+}
+
+func checkLimits(c *daemon.Config) error {
+	l := c.Limits
+	switch {
+	case tooLarge(l.KVMaxValueSize), tooLarge(l.TxnMaxReqLen):
+		return fmt.Errorf("limits.kv_max_value_size and limits.txn_max_req_len have to be between 1 and %d", maxValueSize)
+	case l.RPCMaxConnsPerClient < 0, l.RPCHandshakeTimeout < 0:
+		return errors.New("limits.rpc_max_conns_per_client and limits.rpc_handshake_timeout cannot be negative")
+	case l.RPCMaxBurst < 0:
+		return errors.New("limits.rpc_max_burst cannot be negative")
+	case !slices.Contains([]string{"disabled", "permissive", "enforcing"}, l.RequestMode):
+		return fmt.Errorf("limits.request_limits.mode must be \"disabled\", \"permissive\" or \"enforcing\", not %q", l.RequestMode)
+	case l.LoginsVerifying < 1, l.LoginsWaiting < 1, l.LoginsWait <= 0:
+		return errors.New("limits.logins.max_verifying, max_waiting and max_wait have to be greater than 0")
+	}
+	return nil
+}
+
+func checkTelemetry(c *daemon.Config) error {
+	for _, rule := range c.Telemetry.PrefixFilter {
+		if len(rule) < 2 || rule[0] != '+' && rule[0] != '-' {
+			return fmt.Errorf("telemetry.prefix_filter: a rule begins with + or -: %q", rule)
+		}
+	}
+	if c.Telemetry.PrometheusRetention < 0 {
+		return errors.New("telemetry.prometheus_retention_time cannot be negative")
 	}
 	return nil
 }

@@ -80,6 +80,7 @@ type Config struct {
 	Audit       Audit
 	HTTP        HTTP
 	Limits      Limits
+	Telemetry   Telemetry
 	Log         logging.Config
 
 	Idle []string // keys of the settings given that nothing acts on yet, to be logged once
@@ -182,4 +183,25 @@ type Limits struct {
 	HTTPSHandshakeTimeout time.Duration
 	KVMaxValueSize        int64 // bytes; 0 is 512 KiB, as for the next
 	TxnMaxReqLen          int64
+
+	RPCRate     float64 // requests a second that a client agent passes on; 0 or less is no limit, as for all rates
+	RPCMaxBurst int     // of these; 0 is 1000
+
+	RequestMode                     string // "disabled", "permissive" or "enforcing"; "" is the first
+	ReadRate, WriteRate             float64
+	SourceReadRate, SourceWriteRate float64
+
+	LoginsVerifying, LoginsWaiting int           // 0 is the default of limit.Queue, as for the next
+	LoginsWait                     time.Duration // for a turn
+	LoginSourceRate                float64
+	LoginMethodRate                float64
+}
+
+// Telemetry is the telemetry stanza, as far as it has an effect.
+type Telemetry struct {
+	Prefix              string // of every name; empty is "consul"
+	DisableHostname     bool
+	PrefixFilter        []string // each "+prefix" or "-prefix"
+	FilterDefault       bool
+	PrometheusRetention time.Duration
 }

@@ -13,6 +13,10 @@ const (
 	// recorded it: a UUID.
 	RequestIDHeader = "X-Lictor-Request-Id"
 
+	// SourceHeader is what a server counts a request under that it passes on (see limit.SourceOf).
+	// Only servers are believed.
+	SourceHeader = "X-Lictor-Source"
+
 	// LoginHeader is on the answer to a recorded login: who it has proven to be, as
 	// the JSON of audit.Login.
 	LoginHeader = "X-Lictor-Login"
