@@ -53,6 +53,7 @@ const (
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	binary := flags.String("binary", "", "`path` of the consul to measure; empty builds ours")
+	profiles := flags.String("profiles", "", "`directory` for profiles of the server, which cost some of its time")
 	only := flags.String("only", "read,watch", "what to measure after the load, a `list`")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -73,6 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer s.stop()
+	s.profiles = *profiles
 	r := &report{out: out}
 	fmt.Fprintf(out, "load of the machine: %s\n\n", machineLoad())
 	fmt.Fprint(out, "| what | figure | target |\n| --- | --- | --- |\n")

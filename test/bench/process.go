@@ -2,8 +2,11 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +22,42 @@ const management = "5c1f0b4e-9a3d-4c55-8f0e-1d2c3b4a5968"
 type process struct {
 	cmd  *exec.Cmd
 	addr string // host:port of HTTP
+
+	profiles string // directory for profiles of the process; empty is none
+}
+
+// profile keeps a profile of the process, which has to serve them, in <profiles>/<name>.
+func (p *process) profile(name, kind string) error {
+	if p.profiles == "" {
+		return nil
+	}
+	req, err := http.NewRequest(http.MethodGet, "http://"+p.addr+"/debug/pprof/"+kind, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Consul-Token", management)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	out, err := os.Create(filepath.Join(p.profiles, name))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, res.Body)
+	return errors.Join(err, out.Close())
+}
+
+// while profiles the processor time of the process while work runs.
+func (p *process) while(name string, work func() error) error {
+	if p.profiles == "" {
+		return work()
+	}
+	taken := make(chan error, 1)
+	go func() { taken <- p.profile(name, "profile?seconds=5") }()
+	time.Sleep(200 * time.Millisecond) // for the profile to begin
+	return errors.Join(work(), <-taken)
 }
 
 // startServer starts a single server with ACLs in default deny and a data directory.
