@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -248,22 +247,27 @@ func TestHealth(t *testing.T) {
 		if err := os.Remove(volume + "/healthy"); err != nil {
 			w.Fatal(err)
 		}
-		for task.Container("side").Health != awslocal.Unhealthy {
-			task.mu.Lock()
-			changed := task.changed
-			task.mu.Unlock()
-			if task.Container("side").Health == awslocal.Unhealthy {
-				break
-			}
-			select {
-			case <-changed:
-			case <-w.ctx.Done():
-				w.Fatal("side does not become unhealthy")
-			}
-		}
+		w.unhealthy(task, "side")
 		task.Stop("enough")
 		w.ended(task)
 	})
+}
+
+func (w *world) unhealthy(t *Task, container string) {
+	w.Helper()
+	for {
+		t.mu.Lock()
+		health, changed := t.find(container).state.Health, t.changed
+		t.mu.Unlock()
+		if health == awslocal.Unhealthy {
+			return
+		}
+		select {
+		case <-changed:
+		case <-w.ctx.Done():
+			w.Fatalf("%s is %s", container, health)
+		}
+	}
 }
 
 // metadata is the task's document as its containers read it.
@@ -486,80 +490,6 @@ func TestRunRefuses(t *testing.T) {
 	if _, err := New(idle, Options{}); err == nil {
 		t.Error("a runner of a server that is not started")
 	}
-}
-
-// Isolated tasks have what the documents' start-up script takes for granted.
-func TestIsolatedTasks(t *testing.T) {
-	t.Parallel()
-	n := network(t)
-	if n == nil {
-		return
-	}
-	w := newWorld(t, Options{Network: n})
-	binary := filepath.Join(t.TempDir(), "consul")
-	if err := os.WriteFile(binary, []byte("#!/bin/sh\necho binary\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	w.runner.options.Images["consul"] = Image{EntryPoint: []string{"/bin/sh", "-ec"}, Files: map[string]string{"/bin/consul": binary}}
-	w.runner.options.Images["helper"] = Image{EntryPoint: []string{"/bin/sh", "-ec"}, Path: []string{"/bin/consul-inject"}}
-	d := w.parse(`"volumes":[{"name":"consul_data"},{"name":"consul_binary"}],"containerDefinitions":[
-		{"name":"consul-client","image":"consul","essential":true,
-		 "command":["hostname > /consul/hostname; touch /usr/bin/mine; echo $$ > /dev/stdout; cp /bin/consul /bin/consul-inject/consul; exec tail -f /dev/null"],
-		 "mountPoints":[{"sourceVolume":"consul_data","containerPath":"/consul"},{"sourceVolume":"consul_binary","containerPath":"/bin/consul-inject"}]},
-		{"name":"mesh-init","image":"helper","essential":false,
-		 "command":["until consul; do :; done; cat /consul/hostname; test ! -e /usr/bin/mine; ! touch /consul/x"],
-		 "dependsOn":[{"containerName":"consul-client","condition":"START"}],
-		 "mountPoints":[{"sourceVolume":"consul_data","containerPath":"/consul","readOnly":true},{"sourceVolume":"consul_binary","containerPath":"/bin/consul-inject","readOnly":true}]}]`)
-	var tasks []*Task
-	for range 2 {
-		task, err := w.runner.Run(Spec{Definition: d, Region: region})
-		if err != nil {
-			t.Fatal(err)
-		}
-		tasks = append(tasks, task)
-	}
-	for _, task := range tasks {
-		if err := task.Await(w.ctx, "mesh-init", awslocal.ConditionSuccess); err != nil {
-			t.Fatalf("%v: %s", err, task.Log("mesh-init"))
-		}
-		want := "binary\n" + awslocal.Hostname(task.IPv4, region) + "\n"
-		if got := task.Log("mesh-init"); !strings.HasSuffix(got, want) && !strings.Contains(got, want+"touch: ") {
-			t.Errorf("mesh-init wrote %q, want %q", got, want)
-		}
-	}
-	for _, path := range []string{"/consul", "/bin/consul-inject", "/usr/bin/mine"} {
-		if _, err := os.Stat(path); err == nil {
-			t.Errorf("%s is on this machine", path)
-		}
-	}
-	w.connected(tasks[0].host, "127.0.0.1:8500", tasks[0].DialContext)
-	w.connected(tasks[1].host, "127.0.0.1:8500", tasks[1].DialContext)
-	w.connected(tasks[0].host, tasks[0].IPv4+":8301", tasks[1].DialContext)
-	w.connected(tasks[1].host, tasks[1].IPv4+":8301", new(net.Dialer).DialContext)
-	w.connected(&host{ns: n.self}, n.Addr()+":0", tasks[0].DialContext)
-	for _, task := range tasks {
-		task.Kill()
-		<-task.Done()
-		if got := task.Log("consul-client"); got != "1\n" {
-			t.Errorf("the agent's process is %q, want 1", got)
-		}
-	}
-}
-
-// connected listens on an address of a host and dials it.
-func (w *world) connected(h *host, addr string, dial func(context.Context, string, string) (net.Conn, error)) {
-	w.Helper()
-	l, err := h.listen(addr)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer l.Close()
-	conn, err := dial(w.ctx, "tcp", l.Addr().String())
-	if err != nil {
-		w.Errorf("dial %s: %v", addr, err)
-		return
-	}
-	_ = conn.Close()
 }
 
 func TestLookPath(t *testing.T) {
