@@ -44,6 +44,7 @@ func root() *cli.Command {
 			dev.Command(),
 			operator.Setup(),
 			operator.TaskDefinition(),
+			operator.Doctor(),
 			{Name: "consul", Short: "The agent and the operator's command line"},
 			{Name: "consul-ecs", Short: "What runs inside an ECS task"},
 			cli.VersionCommand(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
+	"github.com/lictor/lictor/internal/awslocal"
 	"github.com/lictor/lictor/internal/cli"
 	"github.com/lictor/lictor/internal/ecsconfig"
 )
@@ -178,6 +179,15 @@ func TestTaskDefinitionKeepsWhatItDoesNotKnow(t *testing.T) {
 	}
 	if !strings.HasPrefix(flat.String(), `{"family":"a","x":`) {
 		t.Error("the order is another")
+	}
+}
+
+func TestTheLocalECSTakesTaskDefinitions(t *testing.T) {
+	for _, k := range kinds {
+		d, err := awslocal.ParseTaskDefinition([]byte(read(t, filepath.Join(definitions, k.name+".golden.json"))))
+		if err != nil || !slices.ContainsFunc(d.Containers, func(c awslocal.ContainerDefinition) bool { return c.Name == sidecarProxy }) {
+			t.Errorf("%s: %v", k.name, err)
+		}
 	}
 }
 
