@@ -1,0 +1,200 @@
+package configentry
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// Mesh is what counts for the mesh of a partition.
+type Mesh struct {
+	TransparentProxy                 MeshTransparentProxy
+	AllowEnablingPermissiveMutualTLS bool         `json:",omitempty"`
+	ValidateClusters                 bool         `json:",omitempty"`
+	TLS                              *MeshTLS     `json:",omitempty"`
+	HTTP                             *MeshHTTP    `json:",omitempty"`
+	Peering                          *MeshPeering `json:",omitempty"`
+}
+
+// MeshTransparentProxy is what transparent proxies may reach.
+type MeshTransparentProxy struct {
+	MeshDestinationsOnly bool `json:",omitempty"`
+}
+
+// MeshTLS are bounds on TLS, by direction as a proxy sees it.
+type MeshTLS struct {
+	Incoming *DirectionalTLS `json:",omitempty"`
+	Outgoing *DirectionalTLS `json:",omitempty"`
+}
+
+// DirectionalTLS are bounds on TLS.
+type DirectionalTLS struct {
+	TLSMinVersion string   `json:",omitempty"` // TLS_AUTO or TLSv1_0 to TLSv1_3
+	TLSMaxVersion string   `json:",omitempty"`
+	CipherSuites  []string `json:",omitempty"`
+}
+
+// MeshHTTP is how proxies treat HTTP.
+type MeshHTTP struct {
+	SanitizeXForwardedClientCert bool             `json:",omitempty"`
+	Incoming                     *DirectionalHTTP `json:",omitempty"`
+}
+
+// DirectionalHTTP is how they treat it in one direction.
+type DirectionalHTTP struct {
+	RequestNormalization *RequestNormalization `json:",omitempty"`
+}
+
+// RequestNormalization is what is done to a request's path and headers before intentions decide.
+type RequestNormalization struct {
+	InsecureDisablePathNormalization bool   `json:",omitempty"`
+	MergeSlashes                     bool   `json:",omitempty"`
+	PathWithEscapedSlashesAction     string `json:",omitempty"`
+	HeadersWithUnderscoresAction     string `json:",omitempty"`
+}
+
+// MeshPeering is how peers reach each other's servers.
+type MeshPeering struct {
+	PeerThroughMeshGateways bool `json:",omitempty"`
+}
+
+// tlsVersions are in rising order, but for the first.
+var tlsVersions = []string{"TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3"}
+
+func (m *Mesh) normalize(e *Entry) {
+	if e.Name == "" {
+		e.Name = MeshName
+	}
+}
+
+func (m *Mesh) check(e *Entry, wrong *problems) {
+	if e.Name != MeshName {
+		wrong.add("invalid name (%q), only %q is supported", e.Name, MeshName)
+	}
+	if m.TLS != nil {
+		m.TLS.Incoming.check("TLS.Incoming", wrong)
+		m.TLS.Outgoing.check("TLS.Outgoing", wrong)
+	}
+	if m.HTTP != nil && m.HTTP.Incoming != nil && m.HTTP.Incoming.RequestNormalization != nil {
+		n := m.HTTP.Incoming.RequestNormalization
+		const at = "HTTP.Incoming.RequestNormalization."
+		wrong.among(at+"PathWithEscapedSlashesAction", n.PathWithEscapedSlashesAction,
+			"", "IMPLEMENTATION_SPECIFIC_DEFAULT", "KEEP_UNCHANGED", "REJECT_REQUEST", "UNESCAPE_AND_REDIRECT", "UNESCAPE_AND_FORWARD")
+		wrong.among(at+"HeadersWithUnderscoresAction", n.HeadersWithUnderscoresAction, "", "ALLOW", "REJECT_REQUEST", "DROP_HEADER")
+	}
+}
+
+func (d *DirectionalTLS) check(at string, wrong *problems) {
+	if d == nil {
+		return
+	}
+	least, most := slices.Index(tlsVersions, d.TLSMinVersion), slices.Index(tlsVersions, d.TLSMaxVersion)
+	if d.TLSMinVersion != "" && least < 0 {
+		wrong.add("invalid %s.TLSMinVersion: %q", at, d.TLSMinVersion)
+	}
+	if d.TLSMaxVersion != "" && most < 0 {
+		wrong.add("invalid %s.TLSMaxVersion: %q", at, d.TLSMaxVersion)
+	}
+	if least > 0 && most > 0 && least > most {
+		wrong.add("%s: TLSMinVersion %s is above TLSMaxVersion %s", at, d.TLSMinVersion, d.TLSMaxVersion)
+	}
+	for _, suite := range d.CipherSuites {
+		if suite == "" || strings.ContainsAny(suite, " ,:[]|") {
+			wrong.add("invalid %s.CipherSuites: %q", at, suite)
+		}
+	}
+}
+
+// ExportedServices are the services of a partition that others may use. The entry's name is the
+// partition's.
+type ExportedServices struct {
+	Services []ExportedService `json:",omitempty"`
+}
+
+// ExportedService is one of them, or with the name "*" all of a namespace.
+type ExportedService struct {
+	Name      string
+	Namespace string     `json:",omitempty"` // "*" is all
+	Consumers []Consumer `json:",omitempty"`
+}
+
+// Consumer is who may use a service: exactly one field is set.
+type Consumer struct {
+	Partition     string `json:",omitempty"`
+	Peer          string `json:",omitempty"`
+	SamenessGroup string `json:",omitempty"`
+}
+
+func (x *ExportedServices) normalize(e *Entry) {
+	e.Name = strings.ToLower(e.Name)
+	for i := range x.Services {
+		s := &x.Services[i]
+		s.Namespace = strings.ToLower(s.Namespace)
+		if s.Namespace == "" {
+			s.Namespace = tenancy.DefaultName
+		}
+		for j := range s.Consumers {
+			s.Consumers[j].Partition = strings.ToLower(s.Consumers[j].Partition)
+		}
+	}
+}
+
+func (x *ExportedServices) check(e *Entry, wrong *problems) {
+	if e.Name == "" {
+		wrong.add("Name is required")
+	} else if e.Name != e.Partition {
+		wrong.add("exported-services name must be the name of its partition, %q, not %q", e.Partition, e.Name)
+	}
+	for i, s := range x.Services {
+		at := fmt.Sprintf("Services[%d]", i)
+		if s.Name == "" {
+			wrong.add("%s: service name cannot be empty", at)
+		}
+		if s.Namespace == tenancy.Wildcard && s.Name != tenancy.Wildcard {
+			wrong.add("%s: all namespaces can only be exported with the name \"*\"", at)
+		}
+		if len(s.Consumers) == 0 {
+			wrong.add("%s: must have at least one consumer", at)
+		}
+		for j, c := range s.Consumers {
+			c.check(fmt.Sprintf("%s.Consumers[%d]", at, j), e.Partition, wrong)
+		}
+	}
+}
+
+func (c Consumer) check(at, own string, wrong *problems) {
+	given := 0
+	for _, name := range []string{c.Partition, c.Peer, c.SamenessGroup} {
+		if name != "" {
+			given++
+		}
+		if name == tenancy.Wildcard {
+			wrong.add("%s: exporting to all partitions or peers (wildcard) is not supported", at)
+		}
+	}
+	switch {
+	case given != 1:
+		wrong.add("%s: must define exactly one of Peer, Partition, or SamenessGroup", at)
+	case c.Partition != "" && c.Partition == own:
+		wrong.add("%s: a service cannot be exported to its own partition", at)
+	}
+}
+
+// Exports reports whether x exports a service of s to a partition. "*" does not stand for the
+// servers' own service.
+func (x *ExportedServices) Exports(s tenancy.Scope, service, to string) bool {
+	for _, e := range x.Services {
+		if e.Name == tenancy.Wildcard && strings.EqualFold(service, "consul") {
+			continue
+		}
+		if e.Namespace != tenancy.Wildcard && e.Namespace != s.Namespace || e.Name != tenancy.Wildcard && !strings.EqualFold(e.Name, service) {
+			continue
+		}
+		if slices.ContainsFunc(e.Consumers, func(c Consumer) bool { return c.Partition == to }) {
+			return true
+		}
+	}
+	return false
+}
