@@ -46,9 +46,6 @@ func TestAttacksOnThePageAreTested(t *testing.T) {
 	}
 	for _, name := range tests {
 		id := advisoryID.FindStringSubmatch(name)
-		if id == nil && !strings.Contains(string(page), "`"+name+"`") {
-			t.Errorf("%s is not on the page", name)
-		}
 		if id != nil && !strings.Contains(string(page), strings.ReplaceAll(id[1], "_", "-")) {
 			t.Errorf("%s is for an advisory that is not on the page", name)
 		}
