@@ -35,6 +35,7 @@ type base struct {
 	audit  *audit.Log       // nil without an audit trail
 
 	metrics *telemetry.Metrics
+	limits  *httpapi.RequestLimits
 
 	tokens     *httpapi.AgentTokens
 	https      certificates
@@ -65,6 +66,7 @@ type role interface {
 func newBase(cfg Config, opts Options) (*base, error) {
 	b := &base{cfg: cfg, opts: opts, log: logging.Named(opts.Log, "agent"), leave: make(chan struct{}, 1), left: make(chan struct{}), rewatch: make(chan struct{}, 1)}
 	b.current.Store(&cfg)
+	b.limits = httpapi.NewRequestLimits(rates(cfg.Limits))
 	if err := b.openMetrics(); err != nil {
 		return nil, err
 	}

@@ -84,6 +84,7 @@ func (c *client) start(ctx context.Context) error {
 		Gossip:     c.gossip,
 		Config:     c.httpConfig(),
 		Audit:      c.audit,
+		Limits:     c.limits,
 		Forward:    &forward.Forwarder{Client: c.peers, Servers: c.serverAddrs, Hold: c.cfg.RPCHold},
 	}
 	c.own.handler = api.OwnHandler()

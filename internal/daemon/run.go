@@ -196,6 +196,8 @@ func (b *base) reload() error {
 	if err := b.reloadAudit(next); err != nil {
 		return err
 	}
+	b.limits.SetRates(rates(next.Limits))
+	b.metrics.SetFilter(next.Telemetry.filter())
 	if b.reloaded != nil {
 		if err := b.reloaded(next); err != nil {
 			return err

@@ -56,6 +56,8 @@ func (s *server) assemble() {
 	verifiers := &endpoint.Verifiers{Types: []authmethod.Type{&awsiam.Type{
 		STSEndpoint: awsEndpoint("STS"),
 		IAMEndpoint: awsEndpoint("IAM"),
+		Metrics:     s.metrics,
+		Admit:       s.admitLogin(),
 	}}}
 	mesh := s.cfg.ConnectEnabled || s.cfg.AutoEncrypt.AllowTLS
 	s.leader = &leader.Leader{
@@ -86,7 +88,7 @@ func (s *server) assemble() {
 		Templates:    &endpoint.Templates{Backend: backend},
 		AuthMethods:  &endpoint.AuthMethods{Backend: backend, Verifiers: verifiers},
 		BindingRules: &endpoint.BindingRules{Backend: backend, Verifiers: verifiers},
-		Logins:       &endpoint.Logins{Backend: backend, Verifiers: verifiers},
+		Logins:       s.logins(backend, verifiers),
 		Bootstraps:   s.bootstraps(backend),
 		Partitions:   &endpoint.Partitions{Backend: backend},
 		Namespaces:   &endpoint.Namespaces{Backend: backend},
@@ -113,6 +115,7 @@ func (s *server) assemble() {
 		Gossip:      s.gossip,
 		Config:      s.httpConfig(),
 		Audit:       s.audit,
+		Limits:      s.limits,
 		Forward:     s.forward,
 		Cluster: httpapi.Cluster{
 			Raft:         s.raft,

@@ -64,9 +64,10 @@ type API struct {
 	Agent   Agent
 	Gossip  Gossip
 	Config  Config
-	Cluster Cluster    // of a server; see PeerHandler
-	Forward Forward    // of what this agent does not serve; nil on a server that is alone
-	Audit   *audit.Log // nil writes no audit trail
+	Cluster Cluster        // of a server; see PeerHandler
+	Forward Forward        // of what this agent does not serve; nil on a server that is alone
+	Audit   *audit.Log     // nil writes no audit trail
+	Limits  *RequestLimits // nil: none
 
 	peer        bool          // this is the API of the server port
 	bodyTimeout time.Duration // 0 is the constant of that name
@@ -107,6 +108,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 		a.commonHeaders(w.Header())
 		if !a.peer {
 			r.Header.Del(peer.HopsHeader)
+			r.Header.Del(peer.SourceHeader)
 		}
 		if a.Audit == nil && !a.peer {
 			r.Header.Del(peer.RequestIDHeader)

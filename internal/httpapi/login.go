@@ -26,6 +26,7 @@ func (a *API) login(r *request) (any, error) {
 		return nil, err
 	}
 	proven := audit.Login{AuthMethod: req.AuthMethod}
+	req.Source = a.source(r.Request)
 	req.Proven = func(principal string) { proven.Principal = principal }
 	token, err := a.Logins.Login(r.Context(), req)
 	if err == nil {

@@ -89,7 +89,7 @@ func (a *API) pass(w http.ResponseWriter, req *http.Request, row *route) (_ *htt
 	if a.Forward == nil || row.served == Local {
 		return req, false, nil
 	}
-	out := a.named(a.withOwnToken(req, row), row)
+	out := a.sourced(a.named(a.withOwnToken(req, row), row))
 	if row.options&longBody != 0 {
 		done, err = a.Forward.Forward(w, out, row.served == OnLeader, row.safe(), nil)
 		return req, done, err
@@ -127,6 +127,17 @@ func (a *API) named(req *http.Request, row *route) *http.Request {
 	out := *req
 	out.Header = req.Header.Clone()
 	out.Header.Set(agentHeader, a.NodeName)
+	return &out
+}
+
+// sourced says in a request that a server passes on what it is counted under.
+func (a *API) sourced(req *http.Request) *http.Request {
+	if !a.Server {
+		return req
+	}
+	out := *req
+	out.Header = req.Header.Clone()
+	out.Header.Set(peer.SourceHeader, a.source(req))
 	return &out
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/limit"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
 )
@@ -73,6 +74,7 @@ func (a *API) newRequest(req *http.Request, row *route) (*request, error) {
 			return r, err
 		}
 		r.caller.Asked = &r.asked
+		senderKnown(r)
 	}
 	return r, r.setScope(a, row)
 }
@@ -297,6 +299,9 @@ func (r *request) readBody() ([]byte, error) {
 		return nil, r.errTooLarge()
 	}
 	data, err := io.ReadAll(io.LimitReader(r.Body, r.maxBody+1))
+	if refused := (*limit.Refused)(nil); errors.As(err, &refused) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, errs.New(errs.Invalid, "Failed to read request body")
 	}

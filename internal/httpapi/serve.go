@@ -39,11 +39,13 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
 		a.fail(w, req, err)
 		return
 	}
+	req, done := a.meter(req, row)
+	defer done()
 	if row.options&longBody != 0 {
 		req = patient(req)
 	}
-	r, answer, done, err := a.respond(w, req, row)
-	if done && err == nil {
+	r, answer, passed, err := a.respond(w, req, row)
+	if passed && err == nil {
 		return
 	}
 	if err != nil {
@@ -62,7 +64,7 @@ func (a *API) admit(req *http.Request, row *route) error {
 	if row.method != http.MethodGet && !a.mayWrite(req) {
 		return errWritesRestricted
 	}
-	return nil
+	return a.withinRates(req, row)
 }
 
 // answer calls the handler of row, and sets the headers of a read.
@@ -169,7 +171,10 @@ func (a *API) fail(w http.ResponseWriter, req *http.Request, err error) {
 		}
 		a.Log.Log(req.Context(), level, "Request error", "method", req.Method, "url", redactURL(req.URL), "from", req.RemoteAddr, "error", detail)
 	}
-	if code == http.StatusRequestEntityTooLarge && req.ProtoMajor == 1 {
+	if code == http.StatusTooManyRequests {
+		retryAfter(w.Header(), err)
+	}
+	if (code == http.StatusRequestEntityTooLarge || isCut(req)) && req.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // the rest is not waited for
 	}
 	writeText(w, code, text)

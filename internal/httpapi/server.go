@@ -9,12 +9,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lictor/lictor/internal/limit"
 )
 
 // Limits bound what a client can take before it has said who it is. The zero
 // value is the defaults.
 type Limits struct {
 	MaxConnsPerClient int           // TCP connections of one IP address; 0 is 200, negative is no limit
+	MaxConns          int           // of all; 0 is 8192
 	MaxHeaderBytes    int           // 0 is 64 KiB
 	HeaderTimeout     time.Duration // for the TLS handshake and for a request's header; 0 is 5 seconds
 	MaxQueryTime      time.Duration // of a blocking query; 0 is 10 minutes
@@ -22,6 +25,7 @@ type Limits struct {
 
 const (
 	defaultConnsPerClient = 200
+	defaultConns          = 8192
 	defaultHeaderBytes    = 64 << 10
 	defaultHeaderTimeout  = 5 * time.Second
 	defaultQueryTime      = 10 * time.Minute
@@ -58,23 +62,19 @@ func orDefault[T int | time.Duration](value, otherwise T) T {
 	return otherwise
 }
 
-// NewListener returns l with the limit on connections per client. A connection
-// above it is closed at once. Unix sockets have no limit.
+// NewListener returns l with the limits on connections. A connection above one of them is closed at once. Unix sockets have no limit.
 func NewListener(l net.Listener, limits Limits) net.Listener {
-	most := limits.MaxConnsPerClient
-	if most < 0 {
-		return l
+	each := int64(orDefault(limits.MaxConnsPerClient, defaultConnsPerClient))
+	if limits.MaxConnsPerClient < 0 {
+		each = 0
 	}
-	return &limitedListener{Listener: l, most: orDefault(most, defaultConnsPerClient), open: map[string]int{}}
+	return &limitedListener{Listener: l, open: limit.Places{PerSource: each, Total: int64(orDefault(limits.MaxConns, defaultConns))}}
 }
 
-// limitedListener counts the open connections of each IP address.
+// limitedListener counts the open connections of each IP address, and of all.
 type limitedListener struct {
 	net.Listener
-	most int
-
-	mu   sync.Mutex
-	open map[string]int // guarded by mu; no zeros
+	open limit.Places
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
@@ -88,28 +88,10 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return conn, nil
 		}
 		client := tcp.IP.String()
-		if l.take(client) {
-			return &limitedConn{Conn: conn, give: func() { l.give(client) }}, nil
+		if l.open.Take(client, 1) {
+			return &limitedConn{Conn: conn, give: func() { l.open.Give(client, 1) }}, nil
 		}
 		_ = conn.Close()
-	}
-}
-
-func (l *limitedListener) take(client string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[client] >= l.most {
-		return false
-	}
-	l.open[client]++
-	return true
-}
-
-func (l *limitedListener) give(client string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[client]--; l.open[client] == 0 {
-		delete(l.open, client)
 	}
 }
 

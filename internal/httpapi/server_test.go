@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lictor/lictor/internal/limit"
 )
 
 // listen serves w as a process does, and returns the address.
@@ -151,14 +153,14 @@ func TestCVE_2020_7219_ConnectionsPerClient(t *testing.T) {
 }
 
 func TestConnectionsAreCountedPerAddress(t *testing.T) {
-	l := &limitedListener{most: 1, open: map[string]int{}}
-	if !l.take("192.0.2.1") || l.take("192.0.2.1") || !l.take("192.0.2.2") {
+	l := &limitedListener{open: limit.Places{PerSource: 1}}
+	if !l.open.Take("192.0.2.1", 1) || l.open.Take("192.0.2.1", 1) || !l.open.Take("192.0.2.2", 1) {
 		t.Fatal("the limit is not per address")
 	}
-	l.give("192.0.2.1")
-	l.give("192.0.2.2")
-	if len(l.open) != 0 {
-		t.Fatalf("left over: %v", l.open)
+	l.open.Give("192.0.2.1", 1)
+	l.open.Give("192.0.2.2", 1)
+	if n := l.open.Held(); n != 0 {
+		t.Fatalf("left over: %d", n)
 	}
 }
 

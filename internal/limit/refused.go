@@ -23,6 +23,9 @@ var errThrottled = errs.New(errs.Throttled, "throttled")
 // RetryAfter returns the seconds for a Retry-After header, at least one.
 func (e *Refused) RetryAfter() int { return int((e.After + time.Second - 1) / time.Second) }
 
+// Later returns the refusal of something that is over soon.
+func Later(why string) *Refused { return refuse(why, time.Second, 3*time.Second) }
+
 // refuse asks to come back after at least wait, somewhere in the time of spread behind it.
 func refuse(why string, wait, spread time.Duration) *Refused {
 	return &Refused{Why: why, After: max(time.Second, wait+rand.N(spread))}

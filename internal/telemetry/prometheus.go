@@ -3,6 +3,7 @@ package telemetry
 import (
 	"bufio"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,16 +12,21 @@ import (
 const PrometheusType = "text/plain; version=0.0.4; charset=utf-8"
 
 // WritePrometheus writes everything in the text format of Prometheus: gauges as
-// they are, counters and samples since the start. Names have no hostname.
+// they are, counters and samples since the start, and of samples the quantiles of the last values. Names have no
+// hostname.
 func (m *Metrics) WritePrometheus(w io.Writer) error {
 	if m == nil {
 		return nil
 	}
 	out := bufio.NewWriter(w)
 	_, list := m.all()
+	now := m.cfg.Now()
 	described := map[string]kind{}
 	for i := range list {
 		s := &list[i]
+		if m.cfg.Retention > 0 && now.Sub(s.changed) > m.cfg.Retention {
+			continue
+		}
 		name := promName(m.cfg.Prefix + "." + s.name)
 		if before, done := described[name]; done && before != s.kind {
 			continue // one name has one type
@@ -45,7 +51,7 @@ func promType(k kind) string {
 
 // writeTo writes the values of a series; Flush tells of errors.
 func (s *series) writeTo(out *bufio.Writer, name string) {
-	labels := promLabels(s.labels)
+	labels := promLabels(s.labels...)
 	line := func(suffix string, v float64) {
 		_, _ = out.WriteString(name + suffix + labels + " " + strconv.FormatFloat(v, 'g', -1, 64) + "\n")
 	}
@@ -55,6 +61,11 @@ func (s *series) writeTo(out *bufio.Writer, name string) {
 	case counter:
 		line("", s.total.sum)
 	case sample:
+		slices.Sort(s.recent.values)
+		for _, q := range quantiles {
+			with := append(s.labels[:len(s.labels):len(s.labels)], Label{"quantile", strconv.FormatFloat(q, 'g', -1, 64)})
+			_, _ = out.WriteString(name + promLabels(with...) + " " + strconv.FormatFloat(quantile(s.recent.values, q), 'g', 6, 64) + "\n")
+		}
 		line("_sum", s.total.sum)
 		line("_count", float64(s.total.count))
 	}
@@ -72,7 +83,7 @@ func promName(s string) string {
 
 var promEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-func promLabels(labels []Label) string {
+func promLabels(labels ...Label) string {
 	if len(labels) == 0 {
 		return ""
 	}

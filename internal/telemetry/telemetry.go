@@ -24,6 +24,11 @@ type Config struct {
 	Prefix   string           // of every name; empty is "consul"
 	Hostname string           // follows the prefix in the names of gauges in a Summary; empty leaves it out
 	Now      func() time.Time // nil is time.Now
+	Filter   Filter           // which metrics are kept
+
+	// Retention leaves series out of what Prometheus reads that have not changed for so long; 0
+	// leaves out none.
+	Retention time.Duration
 }
 
 // Metrics are the metrics of one agent. They are safe for concurrent use. A nil
@@ -32,8 +37,10 @@ type Metrics struct {
 	cfg   Config
 	begun int64 // interval
 
-	mu     sync.Mutex // guards series
+	mu     sync.Mutex // guards what follows
+	filter Filter
 	series map[string]*series
+	read   []func() // see OnRead
 }
 
 // Label makes one series of a metric differ from another.
@@ -47,7 +54,7 @@ func New(cfg Config) *Metrics {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	m := &Metrics{cfg: cfg, series: map[string]*series{}}
+	m := &Metrics{cfg: cfg, filter: cfg.Filter, series: map[string]*series{}}
 	m.begun = m.interval()
 	return m
 }
@@ -58,6 +65,8 @@ const (
 	gauge   kind = 'g'
 	counter kind = 'c'
 	sample  kind = 's'
+
+	counterTotal kind = 'C' // a counter, of which the total is told
 )
 
 // series is one metric with one set of labels.
@@ -66,11 +75,14 @@ type series struct {
 	name   string // without prefix
 	labels []Label
 
+	unwanted bool      // by the filter: nothing is kept of it
+	changed  time.Time // when something was noted
 	value    float64   // of a gauge
 	total    aggregate // since the start
 	interval int64     // that current is of
 	current  aggregate
 	previous aggregate // of the interval before
+	recent   reservoir // of a sample
 }
 
 // aggregate sums up what was seen of a counter or sample.
@@ -120,6 +132,31 @@ func (m *Metrics) Sample(name string, value float64, labels ...Label) {
 	m.observe(sample, name, value, labels)
 }
 
+// CountTo makes what has been counted total, which somebody else counts.
+func (m *Metrics) CountTo(name string, total float64, labels ...Label) {
+	m.observe(counterTotal, name, total, labels)
+}
+
+// OnRead has f called before the metrics are shown, to set those that cost something to find out.
+func (m *Metrics) OnRead(f func()) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.read = append(m.read, f)
+}
+
+// SetFilter changes which metrics are kept.
+func (m *Metrics) SetFilter(f Filter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.filter = f
+	for _, s := range m.series {
+		s.unwanted = !f.keeps(m.cfg.Prefix + "." + s.name)
+	}
+}
+
 // Since notes the milliseconds since start as a sample.
 func (m *Metrics) Since(name string, start time.Time, labels ...Label) {
 	if m != nil {
@@ -136,13 +173,18 @@ func (m *Metrics) observe(k kind, name string, v float64, labels []Label) {
 	if m == nil || math.IsNaN(v) || math.IsInf(v, 0) {
 		return
 	}
+	told := k
+	if k == counterTotal {
+		k = counter
+	}
 	key := append(make([]byte, 0, maxKey), byte(k))
 	key = append(key, name...)
 	for _, l := range labels {
 		key = append(append(key, 0), l.Name...)
 		key = append(append(key, 0), l.Value...)
 	}
-	now := m.interval()
+	at := m.cfg.Now()
+	now := at.UnixNano() / int64(Interval)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, known := m.series[string(key)]
@@ -151,15 +193,33 @@ func (m *Metrics) observe(k kind, name string, v float64, labels []Label) {
 			return
 		}
 		s = &series{kind: k, name: strings.Clone(name), labels: slices.Clone(labels), interval: now}
+		s.unwanted = !m.filter.keeps(m.cfg.Prefix + "." + name)
 		m.series[string(key)] = s
 	}
-	if k == gauge {
-		s.value = v
+	if s.unwanted {
 		return
 	}
-	s.roll(now)
+	s.note(told, v, at, now)
+}
+
+// note takes over a value that comes at a time, in an interval.
+func (s *series) note(told kind, v float64, at time.Time, interval int64) {
+	if told == gauge {
+		s.value, s.changed = v, at
+		return
+	}
+	if told == counterTotal {
+		if v -= s.total.sum; v <= 0 && s.total.count > 0 {
+			return
+		}
+	}
+	s.changed = at
+	s.roll(interval)
 	s.current.add(v)
 	s.total.add(v)
+	if told == sample {
+		s.recent.add(v)
+	}
 }
 
 // roll makes current that of interval now.
@@ -178,11 +238,19 @@ func (s *series) roll(now int64) {
 // runtime tells now.
 func (m *Metrics) all() (now int64, list []series) {
 	m.observeRuntime()
+	m.mu.Lock()
+	before := m.read
+	m.mu.Unlock()
+	for _, f := range before {
+		f()
+	}
 	now = m.interval()
 	m.mu.Lock()
 	for _, s := range m.series {
-		s.roll(now)
-		list = append(list, *s)
+		if !s.unwanted {
+			s.roll(now)
+			list = append(list, s.copy())
+		}
 	}
 	m.mu.Unlock()
 	slices.SortFunc(list, func(a, b series) int {
