@@ -329,3 +329,55 @@ func count(texts ...string) int {
 	}
 	return n
 }
+
+// Source returns the source of a service-intentions entry that is about a caller and about it
+// alone, nil if there is none. e may be nil.
+func (e *Entry) Source(caller Service) *Source {
+	if e == nil {
+		return nil
+	}
+	for i := range e.ServiceIntentions.Sources {
+		if s := &e.ServiceIntentions.Sources[i]; s.is(caller) {
+			return s
+		}
+	}
+	return nil
+}
+
+func (s *Source) is(caller Service) bool {
+	return s.Peer == caller.Peer && s.Scope() == caller.Scope && strings.EqualFold(s.Name, caller.Name)
+}
+
+// WithSource returns a copy of the service-intentions e, or where e is nil new ones of a destination, with
+// a source in the place of the one about the same callers; with add, beside it. It is not settled.
+func (e *Entry) WithSource(destination Service, s Source, add bool) *Entry {
+	out := &Entry{Kind: KindServiceIntentions, Name: destination.Name, Scope: destination.Scope}
+	var sources []Source
+	if e != nil {
+		*out, sources = *e, slices.Clone(e.ServiceIntentions.Sources)
+	}
+	at := slices.IndexFunc(sources, func(o Source) bool { return o.is(s.Service()) })
+	if at >= 0 && !add {
+		sources[at] = s
+	} else {
+		sources = append(sources, s)
+	}
+	out.ServiceIntentions = &ServiceIntentions{Sources: sources}
+	if e != nil {
+		out.ServiceIntentions.JWT = e.ServiceIntentions.JWT
+	}
+	return out
+}
+
+// WithoutSource returns a copy of the service-intentions e without the source about a caller, nil
+// if no other is left.
+func (e *Entry) WithoutSource(caller Service) *Entry {
+	out := *e
+	content := *e.ServiceIntentions
+	content.Sources = slices.DeleteFunc(slices.Clone(content.Sources), func(s Source) bool { return s.is(caller) })
+	if len(content.Sources) == 0 {
+		return nil
+	}
+	out.ServiceIntentions = &content
+	return &out
+}

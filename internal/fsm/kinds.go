@@ -41,6 +41,11 @@ var kinds = map[uint64]Command{
 	72: SessionCreate{},
 	73: SessionDestroy{},
 	74: SessionsExpire{},
+
+	100: ConfigEntrySet{},
+	101: ConfigEntryDelete{},
+	102: IntentionSet{},
+	103: IntentionDelete{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

@@ -15,6 +15,7 @@ import (
 	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/catalog"
+	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -56,6 +57,7 @@ var recordKinds = []struct {
 	{71, state.TableKV, func() any { return new(kv.Pair) }},
 	{72, state.TableTombstones, func() any { return new(kv.Tombstone) }},
 	{73, state.TableLockDelays, func() any { return new(kv.LockDelay) }},
+	{100, state.TableConfigEntries, func() any { return new(configentry.Entry) }},
 }
 
 const (

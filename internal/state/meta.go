@@ -32,6 +32,7 @@ const (
 	TableServiceNames
 	TableMarks
 	TableVirtualIPs
+	TableConfigEntries
 	numTables
 )
 
@@ -39,6 +40,7 @@ var tableNames = [numTables]string{
 	"tokens", "policies", "roles", "auth-methods", "binding-rules", "partitions", "namespaces",
 	"ca-roots", "autopilot", "login-proofs", "kvs", "kv-tombstones", "kv-lock-delays", "sessions",
 	"nodes", "instances", "checks", "service-names", "marks", "virtual-ips",
+	"config-entries",
 }
 
 // String returns the table's name in snapshots.
@@ -56,6 +58,7 @@ type meta struct {
 	virtualIP uint64            // number of the last virtual IP that was given out
 	graves    uint64            // how many tombstones there are
 	forgotten uint64            // index of the last deletion whose tombstone was removed
+	entryGone uint64            // index of the last deletion of a config entry
 }
 
 var metaTable = store.NewTable("meta", func(*meta) (tenancy.Scope, string) { return tenancy.Default, "" })

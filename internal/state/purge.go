@@ -39,7 +39,7 @@ func (tx *Tx) PurgeNamespace(s tenancy.Scope, limit int) error {
 	for _, remove := range []func(tenancy.Scope, int) (int, error){
 		removeSome(tx, tokens), removeSome(tx, bindingRules), removeSome(tx, roles), removeSome(tx, policies), tx.removeMethods,
 		tx.removeInstances, tx.removeChecks, tx.removeNodes,
-		tx.removeSessions, tx.removePairs, removeSome(tx, lockDelays), tx.removeTombstones,
+		tx.removeSessions, tx.removePairs, removeSome(tx, lockDelays), tx.removeTombstones, tx.removeEntries,
 	} {
 		removed, err := remove(s, limit)
 		if err != nil {
@@ -149,6 +149,9 @@ func (tx *Tx) removeEmptyPartition(name string) error {
 	}
 	left, err := tx.Namespaces(nil, name)
 	if err != nil || len(left) > 0 {
+		return err
+	}
+	if err := tx.removeWideEntries(name); err != nil {
 		return err
 	}
 	return partitions.remove(tx, tenancy.Default, name)

@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/catalog"
+	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/store"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -23,12 +24,13 @@ type Meta struct {
 	Bootstrap uint64            // index of the ACL bootstrap; 0 before
 	VirtualIP uint64            // number of the last virtual IP that was given out
 	Forgotten uint64            // index of the last deletion of a key whose tombstone was removed
+	EntryGone uint64            // index of the last deletion of a config entry
 }
 
 // Meta returns what a snapshot keeps beside the rows.
 func (tx *Tx) Meta() *Meta {
 	m := tx.meta()
-	out := &Meta{Changed: map[string]uint64{}, Bootstrap: m.bootstrap, VirtualIP: m.virtualIP, Forgotten: m.forgotten}
+	out := &Meta{Changed: map[string]uint64{}, Bootstrap: m.bootstrap, VirtualIP: m.virtualIP, Forgotten: m.forgotten, EntryGone: m.entryGone}
 	for t, index := range m.changed {
 		out.Changed[TableName(t).String()] = index
 	}
@@ -78,6 +80,8 @@ func (tx *Tx) Rows(t TableName) (iter.Seq[any], error) {
 		return allRows(tx, marks)
 	case TableVirtualIPs:
 		return allRows(tx, virtualIPs)
+	case TableConfigEntries:
+		return allRows(tx, configEntries)
 	}
 	return nil, fmt.Errorf("no such table: %s", t)
 }
@@ -124,6 +128,7 @@ type Restore struct {
 	serviceNames *store.Loader[catalog.ServiceName]
 	marks        *store.Loader[Mark]
 	virtualIPs   *store.Loader[catalog.VirtualIP]
+	entries      *store.Loader[configentry.Entry]
 
 	graves uint64
 }
@@ -139,7 +144,7 @@ func (s *Store) Restore() *Restore {
 		autopilot: autopilotConfig.rows.Load(), loginProofs: loginProofs.rows.Load(),
 		pairs: pairs.Load(), tombstones: tombstones.Load(), lockDelays: lockDelays.rows.Load(), sessions: sessions.rows.Load(),
 		nodes: nodes.rows.Load(), instances: instances.rows.Load(), checks: checks.rows.Load(),
-		serviceNames: serviceNames.rows.Load(), marks: marks.rows.Load(), virtualIPs: virtualIPs.rows.Load(),
+		serviceNames: serviceNames.rows.Load(), marks: marks.rows.Load(), virtualIPs: virtualIPs.rows.Load(), entries: configEntries.rows.Load(),
 	}
 }
 
@@ -192,6 +197,8 @@ func (r *Restore) Put(row any) error {
 		return r.marks.Add(db, row)
 	case *catalog.VirtualIP:
 		return r.virtualIPs.Add(db, row)
+	case *configentry.Entry:
+		return r.entries.Add(db, row)
 	case *Meta:
 		return r.putMeta(row)
 	}
@@ -199,7 +206,7 @@ func (r *Restore) Put(row any) error {
 }
 
 func (r *Restore) putMeta(in *Meta) error {
-	m := meta{bootstrap: in.Bootstrap, virtualIP: in.VirtualIP, forgotten: in.Forgotten}
+	m := meta{bootstrap: in.Bootstrap, virtualIP: in.VirtualIP, forgotten: in.Forgotten, entryGone: in.EntryGone}
 	for t := range numTables {
 		m.changed[t] = in.Changed[t.String()]
 	}
@@ -213,6 +220,7 @@ func (r *Restore) Commit() error {
 		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots, r.autopilot, r.loginProofs,
 		r.pairs, r.tombstones, r.lockDelays, r.sessions,
 		r.nodes, r.instances, r.checks, r.serviceNames, r.marks, r.virtualIPs,
+		r.entries,
 	} {
 		if err := l.Finish(r.tx.db); err != nil {
 			return err

@@ -42,7 +42,7 @@ func New() *Store {
 }
 
 func newContent() *content {
-	db, err := store.Open(metaTable, tokens.rows, policies.rows, roles.rows,
+	db, err := store.Open(metaTable, configEntries.rows, tokens.rows, policies.rows, roles.rows,
 		authMethods.rows, bindingRules.rows, partitions.rows, namespaces.rows, caRoots.rows, autopilotConfig.rows, loginProofs.rows,
 		pairs, tombstones, lockDelays.rows, sessions.rows,
 		nodes.rows, instances.rows, checks.rows, serviceNames.rows, marks.rows, virtualIPs.rows, usageTable)
