@@ -203,7 +203,7 @@ func (d *doctor) conclude(all []finding) error {
 		}
 		fmt.Fprintf(d.env.Out, "%s\n", text)
 	} else {
-		fmt.Fprintf(d.env.Out, "\n%d errors, %d warnings, %d ok, %d skipped\n", errs, warnings, count(okay), count(skipped))
+		fmt.Fprintf(d.env.Out, "\n%s, %s, %d ok, %d skipped\n", plural(errs, "error"), plural(warnings, "warning"), count(okay), count(skipped))
 	}
 	switch {
 	case errs > 0:

@@ -46,16 +46,19 @@ func (d *doctor) checkCredentials(ctx context.Context, f *findings) {
 		side.config.HTTPClient = awshttp.NewBuildableClient()
 	}
 	side.config.HTTPClient = &watchedAWS{side.config.HTTPClient, side.clocks}
-	if side.config.Region = d.awsRegion(side.config.Region); side.config.Region == "" {
-		f.fail("set AWS_REGION, or give -region", "the AWS region is not known")
+	if _, err := side.config.Credentials.Retrieve(ctx); err != nil {
+		switch {
+		case d.task != nil:
+			f.fail("give the task definition a taskRoleArn", "there are no AWS credentials: %v", err)
+		case d.role != "":
+			f.fail("set AWS_PROFILE, or log in to AWS", "there are no AWS credentials: %v", err)
+		default:
+			f.skip("there are no AWS credentials")
+		}
 		return
 	}
-	if _, err := side.config.Credentials.Retrieve(ctx); err != nil {
-		remedy := "set AWS_PROFILE, or log in to AWS"
-		if d.task != nil {
-			remedy = "give the task definition a taskRoleArn"
-		}
-		f.fail(remedy, "there are no AWS credentials: %v", err)
+	if side.config.Region = d.awsRegion(side.config.Region); side.config.Region == "" {
+		f.fail("set AWS_REGION, or give -region", "the AWS region is not known")
 		return
 	}
 	d.aws = side // from here on, for its clock

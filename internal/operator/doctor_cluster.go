@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -135,10 +136,18 @@ func (d *doctor) checkMembers(ctx context.Context, f *findings, name string) {
 		}
 	}
 	if len(failed) > 0 {
-		f.warn("look at them; consul force-leave removes those that will not come back", "%d of %d members have failed: %s", len(failed), len(members), some(failed))
+		f.warn("look at them; consul force-leave removes those that will not come back", "%s failed, of %d: %s", plural(len(failed), "member"), len(members), some(failed))
 		return
 	}
-	f.ok("%d members, none of them failed", len(members))
+	f.ok("%s, none of them failed", plural(len(members), "member"))
+}
+
+// plural counts things.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // some are the first of a list.
@@ -167,7 +176,7 @@ func (d *doctor) checkNode(ctx context.Context, f *findings, name string) {
 			f.warn("look at what the check says: /v1/health/node/"+name, "check %q of node %s is in warning", c.Name, name)
 		}
 	}
-	f.ok("node %s is in the catalog with %d checks", name, len(checks))
+	f.ok("node %s is in the catalog with %s", name, plural(len(checks), "check"))
 }
 
 func (d *doctor) checkAutopilot(ctx context.Context, f *findings) {
@@ -194,9 +203,9 @@ func (d *doctor) checkAutopilot(ctx context.Context, f *findings) {
 	case !health.Healthy:
 		f.fail("look at the log of these servers; consul operator autopilot state says more", "not all servers are healthy: %s", orNone(some(sick), "none is named"))
 	case health.FailureTolerance == 0:
-		f.warn("run three or five servers", "all %d servers are healthy, and none may fail", len(health.Servers))
+		f.warn("run three or five servers", "%s, healthy, of which none may fail", plural(len(health.Servers), "server"))
 	default:
-		f.ok("all %d servers are healthy, and %d may fail", len(health.Servers), health.FailureTolerance)
+		f.ok("%s, healthy, of which %d may fail", plural(len(health.Servers), "server"), health.FailureTolerance)
 	}
 }
 

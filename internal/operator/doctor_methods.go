@@ -128,7 +128,7 @@ func (d *doctor) checkRules(ctx context.Context, f *findings, method string) {
 			return
 		}
 	}
-	f.ok("auth method %s has %d binding rules", method, len(rules))
+	f.ok("auth method %s has %s", method, plural(len(rules), "binding rule"))
 }
 
 // checkLogin asks the servers what would become of a login, which makes nothing.

@@ -129,6 +129,7 @@ func (c *clinic) healthy() {
 		"/v1/acl/login/explain":                     map[string]any{"Allowed": true, "Gains": map[string]any{"ServiceIdentities": []any{map[string]any{"ServiceName": "api"}}}},
 		"/v1/acl/tokens":                            []any{c.token("live", c.task.ID, nil), map[string]any{"AccessorID": "other", "Description": "by hand"}},
 		"/v1/health/state/any":                      []any{map[string]any{"Node": c.task.ID, "ServiceID": "api-" + c.task.ID + "-sidecar-proxy"}},
+		"/v1/namespaces":                            []any{map[string]any{"Name": "default"}, map[string]any{"Name": "team"}},
 		"/v1/operator/keyring":                      []any{map[string]any{"Keys": map[string]int{gossipKey: 3}, "PrimaryKeys": map[string]int{gossipKey: 3}}},
 	}
 }
@@ -300,12 +301,12 @@ func TestIllnessesOfTheClusterAreFound(t *testing.T) {
 		}, failure, "servers", "no answer in time", "-timeout"},
 		{"a token that is gone", "", answering("/v1/acl/token/self", refusal{403, "ACL not found"}), failure, "servers", "the token: status 403: ACL not found", "log in again"},
 		{"a token that has expired", "", answering("/v1/acl/token/self", map[string]any{"AccessorID": "6f0c", "ExpirationTime": "2001-01-01T00:00:00Z"}), failure, "servers", "token 6f0c has expired", ""},
-		{"a member that has failed", "", members(1, 4), warning, "agent", "1 of 2 members have failed: gone", "force-leave"},
+		{"a member that has failed", "", members(1, 4), warning, "agent", "1 member failed, of 2: gone", "force-leave"},
 		{"an agent that is no member", "", members(4, 1), failure, "agent", "is not an alive member", "8301"},
 		{"a node in the dark", "", answering("/v1/health/node/<task>", []any{map[string]any{"Name": "Serf Health Status", "Status": "critical"}}), failure, "agent", `check "Serf Health Status" of node`, "/v1/health/node/"},
 		{"members that may not be seen", "", answering("/v1/agent/members", no), skipped, "agent", "members: the token may not see them", ""},
 		{"servers that are not healthy", "", answering("/v1/operator/autopilot/health", map[string]any{"Healthy": false, "Servers": []any{map[string]any{"Name": "s2"}}}), failure, "autopilot", "not all servers are healthy: s2", ""},
-		{"servers of which none may fail", "", answering("/v1/operator/autopilot/health", map[string]any{"Healthy": true, "FailureTolerance": 0}), warning, "autopilot", "none may fail", "three or five"},
+		{"servers of which none may fail", "", answering("/v1/operator/autopilot/health", map[string]any{"Healthy": true, "FailureTolerance": 0, "Servers": []any{map[string]any{"Name": "s", "Healthy": true}}}), warning, "autopilot", "1 server, healthy, of which none may fail", "three or five"},
 		{"an autopilot that may not be seen", "", answering("/v1/operator/autopilot/health", no), skipped, "autopilot", "operator:read", ""},
 	} {
 		t.Run(i.name, i.examine)
@@ -332,10 +333,12 @@ func TestIllnessesOfLoginsAreFound(t *testing.T) {
 		{"a login that may not be tried", "", answering("/v1/acl/login/explain", no), skipped, "login", "acl:write", ""},
 		{"tokens of tasks that are gone", "", func(c *clinic) {
 			c.answers["/v1/acl/tokens"] = []any{c.token("left", strings.Repeat("a", 32), nil), c.token("live", c.task.ID, nil)}
-		}, warning, "tokens", "1 tokens have no end, and their tasks are gone", "-accessor-id left"},
+		}, warning, "tokens", "1 token without an end whose task is gone", "-accessor-id left"},
 		{"tokens that have expired", "", func(c *clinic) {
 			c.answers["/v1/acl/tokens"] = []any{c.token("old", c.task.ID, &past)}
-		}, warning, "tokens", "1 tokens have expired", "leader"},
+		}, warning, "tokens", "1 token expired and still there", "leader"},
+		{"nodes that may not be seen", "", answering("/v1/health/state/any", no), skipped, "tokens", "may not see all nodes", ""},
+		{"namespaces that may not be seen", "", answering("/v1/namespaces", no), skipped, "tokens", "may not see all nodes", ""},
 		{"tokens that may not be seen", "", answering("/v1/acl/tokens", no), skipped, "tokens", "acl:read", ""},
 	} {
 		t.Run(i.name, i.examine)
@@ -451,8 +454,12 @@ func TestTokensAreReadPageByPage(t *testing.T) {
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		after := r.URL.Query().Get("after")
 		next, known := pages[after]
-		if r.URL.Path == "/v1/health/state/any" {
+		if strings.HasPrefix(r.URL.Path, "/v1/health/state/") {
 			fmt.Fprint(w, "[]")
+			return
+		}
+		if r.URL.Path == "/v1/namespaces" { // of a release without them
+			w.WriteHeader(http.StatusNotFound)
 			return
 		}
 		if !known || r.URL.Query().Get("limit") != tokenPage || r.Header.Get("X-Consul-Token") != secretOfTask {
@@ -471,7 +478,7 @@ func TestTokensAreReadPageByPage(t *testing.T) {
 	d.servers.up = true
 	f := &findings{}
 	d.checkTokens(t.Context(), f)
-	if len(f.list) != 1 || f.list[0].What != "2 of 2 tokens are of logins" {
+	if len(f.list) != 1 || f.list[0].What != "2 tokens, of which logins made 2" {
 		t.Errorf("found %+v", f.list)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/aclsetup"
 )
 
 const (
@@ -64,16 +66,16 @@ func (d *doctor) checkTokens(ctx context.Context, f *findings) {
 		return
 	}
 	if expired > 0 {
-		f.warn("look at the log of the leader, which removes them", "%d tokens have expired and are still there", expired)
+		f.warn("look at the log of the leader, which removes them", "%s expired and still there", plural(expired, "token"))
 	}
 	switch {
 	case !complete:
 		f.skip("tokens of tasks that are gone: the token may not see all nodes and services")
 	case stale > 0:
 		f.warn("run consul-ecs acl-controller, or let tokens end with token_ttl of lictor setup; consul acl token delete -accessor-id "+first+" removes the first",
-			"%d tokens have no end, and their tasks are gone", stale)
+			"%s without an end whose task is gone", plural(stale, "token"))
 	}
-	f.ok("%d of %d tokens are of logins", logins, seen)
+	f.ok("%s, of which logins made %d", plural(seen, "token"), logins)
 }
 
 // loginTask returns the task that the token of a login is for, "" if it does not say; and false
@@ -91,26 +93,38 @@ func loginTask(t *api.ACLTokenListEntry) (string, bool) {
 }
 
 // runningTasks are the ids of tasks that the catalog knows, from the names of nodes and the ids of
-// services. complete is false if the token may not see all of them.
+// services in all namespaces. complete is false if the token may not see all of them.
 func (d *doctor) runningTasks(ctx context.Context) (ids map[string]bool, complete bool, err error) {
-	opts := d.inPartition(ctx)
-	opts.Namespace = "*"
-	checks, meta, err := d.servers.client.Health().State(api.HealthAny, opts)
-	if denied(err) {
+	spaces, seen, err := d.servers.client.Namespaces().List(d.inPartition(ctx))
+	switch {
+	case denied(err):
 		return nil, false, nil
-	}
-	if err != nil {
+	case aclsetup.IsMissing(err): // servers without namespaces
+		spaces = []*api.Namespace{{}}
+	case err != nil:
 		return nil, false, err
 	}
-	ids = map[string]bool{}
-	for _, c := range checks {
-		for _, text := range []string{c.Node, c.ServiceID} {
-			for _, id := range taskID.FindAllString(text, -1) {
-				ids[id] = true
+	ids, complete = map[string]bool{}, seen == nil || !seen.ResultsFilteredByACLs
+	for _, space := range spaces {
+		opts := d.inPartition(ctx)
+		opts.Namespace = space.Name
+		checks, meta, err := d.servers.client.Health().State(api.HealthAny, opts)
+		if denied(err) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		complete = complete && !meta.ResultsFilteredByACLs
+		for _, c := range checks {
+			for _, text := range []string{c.Node, c.ServiceID} {
+				for _, id := range taskID.FindAllString(text, -1) {
+					ids[id] = true
+				}
 			}
 		}
 	}
-	return ids, !meta.ResultsFilteredByACLs, nil
+	return ids, complete, nil
 }
 
 // eachToken calls see for each token of the partition, page by page where the servers have
