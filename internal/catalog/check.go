@@ -63,3 +63,22 @@ type CheckDefinition struct {
 	Timeout                        time.Duration       `json:",omitempty"`
 	DeregisterCriticalServiceAfter time.Duration       `json:",omitempty"`
 }
+
+// Type returns the word for what d checks, "" if it says nothing about that.
+func (d *CheckDefinition) Type() string {
+	switch {
+	case d.HTTP != "":
+		return "http"
+	case d.TCP != "":
+		return "tcp"
+	case d.UDP != "":
+		return "udp"
+	case d.GRPC != "":
+		return "grpc"
+	case d.H2PING != "":
+		return "h2ping"
+	case d.OSService != "":
+		return "os_service"
+	}
+	return ""
+}

@@ -24,6 +24,8 @@ type Catalog struct {
 	Datacenter string
 	// Coordinates says where the members are, for Find.Near. nil knows of none.
 	Coordinates func() []gossip.NodeCoordinate
+
+	answers healthAnswers
 }
 
 // Find says what of the catalog is asked for. What does not apply to an
@@ -127,17 +129,30 @@ func (v *view) node(ws memdb.WatchSet) (*catalog.Node, uint64, error) {
 // instances calls each with every instance of the service that is asked for and may be
 // seen, and with its node.
 func (v *view) instances(ws memdb.WatchSet, each func(*catalog.Instance, *catalog.Node) error) (uint64, error) {
-	watch, list := v.tx.WatchService, v.tx.ServiceInstances
-	if v.Connect {
-		watch, list = v.tx.WatchConnect, v.tx.ConnectInstances
-	}
-	index, err := watch(ws, v.Scope, v.Name)
+	index, err := v.watchInstances(ws)
 	if err != nil {
 		return 0, err
 	}
+	return index, v.eachInstance(each)
+}
+
+// watchInstances watches all that the instances of the service and their health depend on, and
+// returns its index.
+func (v *view) watchInstances(ws memdb.WatchSet) (uint64, error) {
+	if v.Connect {
+		return v.tx.WatchConnect(ws, v.Scope, v.Name)
+	}
+	return v.tx.WatchService(ws, v.Scope, v.Name)
+}
+
+func (v *view) eachInstance(each func(*catalog.Instance, *catalog.Node) error) error {
+	list := v.tx.ServiceInstances
+	if v.Connect {
+		list = v.tx.ConnectInstances
+	}
 	rows, err := list(nil, v.Scope, v.Name)
 	if err != nil || len(rows) == 0 || !v.readsService(v.Scope, v.Name) {
-		return index, err
+		return err
 	}
 	for _, i := range rows {
 		if !v.tagged(i) || !v.readsNode(i.Scope, i.Node) || v.Connect && !v.readsService(i.Scope, i.Service.Service) {
@@ -145,14 +160,14 @@ func (v *view) instances(ws memdb.WatchSet, each func(*catalog.Instance, *catalo
 		}
 		n, err := v.tx.Node(nil, i.Partition, i.Node)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if n == nil || !v.suits(n) {
 			continue
 		}
 		if err := each(i, n); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return index, nil
+	return nil
 }

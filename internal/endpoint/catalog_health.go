@@ -22,23 +22,19 @@ type ServiceHealth struct {
 
 // ServiceHealth returns the instances of a service with their health, or with
 // f.Connect what takes part in the mesh for it. A service that nobody knows has none.
-func (e *Catalog) ServiceHealth(ctx context.Context, who acl.Caller, f Find) ([]ServiceHealth, Meta, error) {
-	var out []ServiceHealth
+func (e *Catalog) ServiceHealth(ctx context.Context, who acl.Caller, f Find) (*HealthAnswer, Meta, error) {
+	var out *HealthAnswer
 	meta, err := e.look(ctx, who, &f, ServiceHealth{}, func(v *view, ws memdb.WatchSet) (uint64, error) {
-		out = []ServiceHealth{}
-		return v.instances(ws, func(i *catalog.Instance, n *catalog.Node) error {
-			checks, err := v.tx.InstanceChecks(nil, i)
-			if err != nil || f.Passing && slices.ContainsFunc(checks, notPassing) {
-				return err
-			}
-			row := ServiceHealth{Node: n, Service: &i.Service, Checks: checks}
-			if v.filter.All() || v.filter.Match(&row) {
-				out = append(out, row)
-			}
-			return nil
-		})
+		index, err := v.watchInstances(ws)
+		if err != nil {
+			return 0, err
+		}
+		out = e.answers.of(v, index)
+		return index, out.fill(v)
 	})
-	sortNear(e, &f, out, func(row ServiceHealth) string { return row.Node.Node })
+	if err == nil && f.Near != "" {
+		sortNear(e, &f, out.Rows, func(row ServiceHealth) string { return row.Node.Node })
+	}
 	return out, meta, err
 }
 

@@ -93,9 +93,12 @@ func (w *catalogWorld) find(who acl.Caller, operation string, f Find) (string, M
 			words = append(words, s.Node+"/"+s.ServiceID)
 		}
 	case "health":
-		var list []ServiceHealth
-		list, meta, err = w.catalog.ServiceHealth(ctx, who, f)
-		for _, s := range list {
+		var answer *HealthAnswer
+		answer, meta, err = w.catalog.ServiceHealth(ctx, who, f)
+		if answer == nil {
+			answer = &HealthAnswer{}
+		}
+		for _, s := range answer.Rows {
 			words = append(words, s.Node.Node+"/"+s.Service.ID)
 			for _, c := range s.Checks {
 				words[len(words)-1] += "+" + c.CheckID
@@ -344,8 +347,8 @@ func BenchmarkServiceHealth(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		list, _, err := w.catalog.ServiceHealth(context.Background(), w.root, Find{Scope: tenancy.Default, Name: "web"})
-		if err != nil || len(list) != 10 {
+		answer, _, err := w.catalog.ServiceHealth(context.Background(), w.root, Find{Scope: tenancy.Default, Name: "web"})
+		if err != nil || len(answer.Rows) != 10 {
 			b.Fatal(err)
 		}
 	}

@@ -50,11 +50,11 @@ func TestWhatARegistrationMayLeaveOut(t *testing.T) {
 	w := newCatalogWorld(t)
 	w.register(Registration{Node: catalog.Node{Node: "ext", Address: "10.1.1.1", Datacenter: "dc9"}, Service: &catalog.Service{Service: "web"},
 		Checks: []catalog.Check{{Name: "ping"}, {Name: "web", ServiceID: "web", Status: "passing"}}})
-	list, _, err := w.catalog.ServiceHealth(ctx, w.root, Find{Scope: tenancy.Default, Name: "web"})
-	if err != nil || len(list) != 1 {
-		t.Fatalf("%+v, %v", list, err)
+	answer, _, err := w.catalog.ServiceHealth(ctx, w.root, Find{Scope: tenancy.Default, Name: "web"})
+	if err != nil || len(answer.Rows) != 1 {
+		t.Fatalf("%+v, %v", answer, err)
 	}
-	e := list[0]
+	e := answer.Rows[0]
 	if e.Node.Datacenter != "dc1" || e.Service.ID != "web" || e.Service.Weights != (catalog.Weights{Passing: 1, Warning: 1}) {
 		t.Errorf("%+v %+v", e.Node, e.Service)
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -19,12 +20,19 @@ type appender interface {
 	appendJSON(b []byte) ([]byte, error)
 }
 
+// shared is an answer that is encoded once for all that are given it.
+type shared interface {
+	body() ([]byte, error)
+	gzipped() ([]byte, error)
+}
+
 type (
-	nodeList    []*catalog.Node
-	checkList   []*catalog.Check
-	healthList  []endpoint.ServiceHealth
-	serviceList struct{ *endpoint.NodeServices } // of a node; nil is no node
-	serviceMap  struct{ *endpoint.NodeServices }
+	nodeList     []*catalog.Node
+	checkList    []*catalog.Check
+	healthList   []endpoint.ServiceHealth
+	sharedHealth struct{ *endpoint.HealthAnswer }
+	serviceList  struct{ *endpoint.NodeServices } // of a node; nil is no node
+	serviceMap   struct{ *endpoint.NodeServices }
 )
 
 func (list nodeList) appendJSON(b []byte) ([]byte, error) {
@@ -45,6 +53,22 @@ func (list healthList) appendJSON(b []byte) ([]byte, error) {
 		b = append(b, `,"Checks":`...)
 		b, err = checkList(e.Checks).appendJSON(b)
 		return append(b, '}'), err
+	})
+}
+
+func (s sharedHealth) body() ([]byte, error) {
+	return s.JSON.Do(func() ([]byte, error) { return healthList(s.Rows).appendJSON(nil) })
+}
+
+func (s sharedHealth) gzipped() ([]byte, error) {
+	return s.Gzip.Do(func() ([]byte, error) {
+		body, err := s.body()
+		if err != nil {
+			return nil, err
+		}
+		var out bytes.Buffer
+		compress(&out, body)
+		return out.Bytes(), nil
 	})
 }
 
@@ -154,6 +178,10 @@ func appendLocality(b []byte, l *catalog.Locality) []byte {
 
 // appendCheck appends a check as catalog.md section 3 shows it.
 func appendCheck(b []byte, c *catalog.Check) ([]byte, error) {
+	return appendCheckWith(b, c, appendStrings)
+}
+
+func appendCheckWith(b []byte, c *catalog.Check, appendTags func([]byte, []string) []byte) ([]byte, error) {
 	b = appendString(append(b, `{"Node":`...), c.Node)
 	b = appendString(append(b, `,"CheckID":`...), c.CheckID)
 	b = appendString(append(b, `,"Name":`...), c.Name)
@@ -162,7 +190,7 @@ func appendCheck(b []byte, c *catalog.Check) ([]byte, error) {
 	b = appendString(append(b, `,"Output":`...), c.Output)
 	b = appendString(append(b, `,"ServiceID":`...), c.ServiceID)
 	b = appendString(append(b, `,"ServiceName":`...), c.ServiceName)
-	b = appendStrings(append(b, `,"ServiceTags":`...), c.ServiceTags)
+	b = appendTags(append(b, `,"ServiceTags":`...), c.ServiceTags)
 	b = appendString(append(b, `,"Type":`...), c.Type)
 	b = appendString(append(b, `,"Interval":`...), c.Interval)
 	b = appendString(append(b, `,"Timeout":`...), c.Timeout)

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
@@ -359,4 +361,23 @@ func BenchmarkHealthEncoding(b *testing.B) {
 			_, _ = json.Marshal(list)
 		}
 	})
+}
+
+func TestHealthIsTheSameForEveryEncoding(t *testing.T) {
+	w := newWorld(t)
+	w.must("PUT", "/v1/catalog/register", registerWeb, nil)
+	plain := w.call("GET", "/v1/health/service/web", "", asManagement)
+	for range 2 {
+		zipped := w.call("GET", "/v1/health/service/web", "", asManagement, "Accept-Encoding: gzip")
+		z, err := gzip.NewReader(zipped.Body)
+		check(t, err)
+		if got := text(z); got != plain.Body.String() || zipped.Header().Get("Content-Encoding") != "gzip" {
+			t.Errorf("%v %s", zipped.Header(), got)
+		}
+	}
+	var compact bytes.Buffer
+	check(t, json.Compact(&compact, w.call("GET", "/v1/health/service/web?pretty", "", asManagement).Body.Bytes()))
+	if compact.String() != plain.Body.String() {
+		t.Errorf("pretty: %s", &compact)
+	}
 }

@@ -53,8 +53,8 @@ func (a *API) serviceHealth(r *request, connect bool) (any, error) {
 		return nil, err
 	}
 	f.Connect = connect
-	list, meta, err := a.Catalog.ServiceHealth(r.Context(), r.caller, f)
-	return found(r, healthList(list), meta, err)
+	answer, meta, err := a.Catalog.ServiceHealth(r.Context(), r.caller, f)
+	return found(r, sharedHealth{answer}, meta, err)
 }
 
 // healthIngress handles GET /v1/health/ingress/:service.

@@ -257,6 +257,8 @@ func TestTxnByHTTP(t *testing.T) {
 			{"Service":{"Verb":"set","Node":"n2","Service":{"Service":"web"}}},
 			{"Check":{"Verb":"set","Check":{"Node":"n2","CheckID":"c","Status":"passing","ServiceID":"web"}}}]`,
 			`200 {"Results":[{"Node":{"ID":"","Node":"n2","Address":"10.0.0.2","Datacenter":"dc1",`},
+		{"a check of an address", `[{"Check":{"Verb":"set","Check":{"Node":"n1","CheckID":"port","Status":"passing","Definition":{"TCP":"10.0.0.1:80"}}}}]`,
+			`200 {"Results":[{"Check":{"Node":"n1","CheckID":"port","Name":"","Status":"passing","Notes":"","Output":"","ServiceID":"","ServiceName":"","ServiceTags":null,"Type":"tcp",`},
 		{"a service without a name", `[{"Service":{"Verb":"set","Node":"n2","Service":{"ID":"x"}}}]`,
 			`409 {"Results":null,"Errors":[{"OpIndex":0,"What":"Must provide service name (Service.Service) when service ID is provided"}]}$`},
 		{"the end of a session that is unknown", `[{"Session":{"Verb":"delete","Session":{"ID":"x"}}}]`, `200 {"Results":[],"Errors":null}$`},

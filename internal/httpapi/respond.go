@@ -65,7 +65,7 @@ func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
 		var indented bytes.Buffer
 		_ = json.Indent(&indented, body, "", "    ") // of what Marshal made
 		indented.WriteByte('\n')
-		body = indented.Bytes()
+		body, v = indented.Bytes(), nil
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -77,11 +77,24 @@ func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
 		return
 	}
 	h.Set("Content-Encoding", "gzip")
+	if s, ok := v.(shared); ok {
+		if text, err := s.gzipped(); err == nil {
+			h.Set("Content-Length", strconv.Itoa(len(text)))
+			w.WriteHeader(code)
+			_, _ = w.Write(text)
+			return
+		}
+	}
 	w.WriteHeader(code)
+	compress(w, body)
+}
+
+// compress writes text to w with gzip. What w does not take is lost.
+func compress(w io.Writer, text []byte) {
 	z, _ := gzips.Get().(*gzip.Writer)
 	defer gzips.Put(z)
 	z.Reset(w)
-	_, _ = z.Write(body)
+	_, _ = z.Write(text)
 	_ = z.Close()
 }
 
@@ -92,6 +105,9 @@ const maxKept = 256 << 10
 
 // encode returns v as JSON, in buffer where v encodes itself.
 func encode(buffer *[]byte, v any) ([]byte, error) {
+	if s, ok := v.(shared); ok {
+		return s.body()
+	}
 	own, ok := v.(appender)
 	if !ok {
 		return json.Marshal(v)

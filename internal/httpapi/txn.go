@@ -127,6 +127,9 @@ func (o *txnOp) op(r *request) (fsm.TxnOp, error) {
 	if b := o.Check; b != nil {
 		out.Check = &fsm.CheckOp{Verb: b.Verb, Check: b.Check.check()}
 		out.Check.Check.ModifyIndex = b.Check.ModifyIndex
+		if out.Check.Check.Type == "" {
+			out.Check.Check.Type = out.Check.Check.Definition.Type()
+		}
 		at, set = &out.Check.Check.Scope, set+1
 	}
 	if b := o.Session; b != nil {
@@ -189,7 +192,15 @@ func appendResult(b []byte, r fsm.TxnResult) ([]byte, error) {
 	case r.Service != nil:
 		b, err = appendService(append(b, `{"Service":`...), &r.Service.Service)
 	default:
-		b, err = appendCheck(append(b, `{"Check":`...), r.Check)
+		b, err = appendCheckWith(append(b, `{"Check":`...), r.Check, appendStringsOrNull)
 	}
 	return append(b, '}'), err
+}
+
+// appendStringsOrNull shows a check without tags as transactions do.
+func appendStringsOrNull(b []byte, list []string) []byte {
+	if len(list) == 0 {
+		return append(b, "null"...)
+	}
+	return appendStrings(b, list)
 }

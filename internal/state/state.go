@@ -54,7 +54,8 @@ func newContent() *content {
 
 // Read returns a view of the moment. It is cheap and needs no closing.
 func (s *Store) Read() *Tx {
-	return &Tx{db: s.content.Load().db.Txn(false)}
+	c := s.content.Load()
+	return &Tx{db: c.db.Txn(false), abandoned: c.abandoned}
 }
 
 // Write returns a transaction that applies at index. There is one writer at a
@@ -73,11 +74,16 @@ func (s *Store) Abandoned() <-chan struct{} { return s.content.Load().abandoned 
 // they are given, which may be nil, what their answer depends on; they return
 // nil, nil for a row that does not exist. Returned rows may not be changed.
 type Tx struct {
-	db     *memdb.Txn
-	index  uint64
-	at     time.Time
-	writes int
+	db        *memdb.Txn
+	abandoned <-chan struct{} // of a read
+	index     uint64
+	at        time.Time
+	writes    int
 }
+
+// Abandoned is Store.Abandoned of the content that a read sees. Two reads with the same
+// channel and the same index of something see the same of it.
+func (tx *Tx) Abandoned() <-chan struct{} { return tx.abandoned }
 
 // Index is the index that a writing transaction applies at.
 func (tx *Tx) Index() uint64 { return tx.index }
