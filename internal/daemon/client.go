@@ -79,6 +79,7 @@ func (c *client) start(ctx context.Context) error {
 		NodeName:   c.cfg.NodeName,
 		Partition:  c.cfg.Partition,
 		UIEnabled:  c.cfg.UIEnabled,
+		Debug:      c.cfg.EnableDebug,
 		Log:        logging.Named(c.log, "http"),
 		Agent:      c.agent(c.stats),
 		Gossip:     c.gossip,

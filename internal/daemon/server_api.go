@@ -109,6 +109,7 @@ func (s *server) assemble() {
 		Partition:   s.cfg.Partition,
 		Dev:         s.cfg.Dev,
 		UIEnabled:   s.cfg.UIEnabled,
+		Debug:       s.cfg.EnableDebug,
 		Log:         logging.Named(s.log, "http"),
 		Server:      true,
 		Agent:       agent,

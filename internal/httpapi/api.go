@@ -59,6 +59,7 @@ type API struct {
 	Server     bool   // it sees the members of every partition
 	Dev        bool   // answers are pretty-printed without being asked
 	UIEnabled  bool
+	Debug      bool // profiles may be taken also where ACLs are off
 	Log        *slog.Logger
 
 	Agent   Agent

@@ -233,6 +233,7 @@ var expectations = []expectation{
 	{row: "POST /v1/operator/keyring", body: `{"Key":"k"}`, answers: only("200 $")},
 	{row: "PUT /v1/operator/keyring", body: `{"Key":"k"}`, answers: only("200 $")},
 	{row: "DELETE /v1/operator/keyring", body: `{"Key":"k"}`, answers: only("200 $")},
+	{row: "GET /debug/pprof/{profile}", query: "debug=1", answers: only("200 heap profile: ")},
 	{row: "GET /v1/operator/raft/configuration", answers: only(`200 {"Servers"`)},
 	{row: "DELETE /v1/operator/raft/peer", query: "id=s3", answers: only("200 $")},
 	{row: "POST /v1/operator/raft/transfer-leader", answers: only(`200 {"Success":true}`)},
@@ -329,7 +330,7 @@ func (c *crowd) fill() {
 		"{accessor}", token, "{policy_id}", policy, "{policy_name...}", "p", "{role_id}", role, "{role_name}", "r",
 		"{auth_method}", "m", "{login}", login, "{binding_rule}", rule, "{template_name...}", "builtin/dns", "{namespace}", "gone",
 		"{partition}", "gone", "{kind}", "agent", "{addr}", "127.0.0.1", "{node}", "web1",
-		"{node...}", "web1", "{service...}", "web", "{gateway...}", "gw", "{state}", "any")
+		"{node...}", "web1", "{service...}", "web", "{gateway...}", "gw", "{state}", "any", "{profile}", "heap")
 	c.objects = strings.NewReplacer("<token>", token, "<policy>", policy, "<role>", role, "<rule>", rule, "<login>", login, "<session>", session)
 }
 

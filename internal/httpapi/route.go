@@ -66,7 +66,7 @@ type route struct {
 var routes = slices.Concat(tokenRoutes, policyRoutes, roleRoutes, templateRoutes, authMethodRoutes,
 	bindingRuleRoutes, loginRoutes, aclRoutes, explainRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes,
 	memberRoutes, keyringRoutes, coordinateRoutes, catalogRoutes, healthRoutes, kvRoutes, sessionRoutes, txnRoutes, agentServiceRoutes, agentCheckRoutes,
-	snapshotRoutes, operatorRoutes, auditRoutes)
+	snapshotRoutes, operatorRoutes, auditRoutes, debugRoutes)
 
 // Routes returns every row of the table, ordered by path and method.
 func Routes() []Route {
@@ -145,6 +145,7 @@ var missingParts = map[string]string{
 	"session":            "Missing session",
 	"gateway":            "Missing gateway name",
 	"state":              "Missing check state",
+	"profile":            "Missing profile",
 }
 
 // rowsHandler answers all methods of one path.

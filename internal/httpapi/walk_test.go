@@ -33,6 +33,7 @@ var parts = strings.NewReplacer(
 	"{session}", "aaaaaaaa-0000-4000-8000-000000000000",
 	"{gateway...}", "nobody",
 	"{state}", "any",
+	"{profile}", "heap",
 )
 
 func TestEveryRowIsWhole(t *testing.T) {
