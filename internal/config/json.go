@@ -8,8 +8,12 @@ import (
 	"io"
 )
 
-// parseJSON reads text as one JSON object. encoding/json alone would let a repeated key pass.
+// parseJSON reads text as one JSON object; a file without text says nothing. encoding/json alone
+// would let a repeated key pass.
 func parseJSON(text []byte) (*object, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return newObject(), nil
+	}
 	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(text))}
 	v, err := r.value("", 0)
 	if err == nil {

@@ -18,29 +18,39 @@ import (
 // replaces the one with its id, whose status it keeps. It needs node:write or service:write, also
 // on what the replaced one belongs to. A service that does not exist is errs.NotFound.
 func (s *State) RegisterCheck(who acl.Caller, d check.Definition, in tenancy.Scope, token logging.Secret) error {
+	c, err := s.takeCheck(who, d, in, token)
+	if err != nil {
+		return err
+	}
+	s.awaitSync(func() bool { return c.dirty() && s.checks[c.key()] == c })
+	return nil
+}
+
+// takeCheck is RegisterCheck without the wait for the catalog. It returns what was registered.
+func (s *State) takeCheck(who acl.Caller, d check.Definition, in tenancy.Scope, token logging.Secret) (*checkItem, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	c, err := s.planCheck(d, in, token, fromAPI)
 	if errs.KindOf(err) != errs.NotFound { // of a service that nobody can have a permission for
 		for _, owner := range s.ownersOf(d, in) {
 			if denied := s.mayCheck(who, &owner, acl.Write); denied != nil {
-				return denied
+				return nil, denied
 			}
 		}
 	} else {
 		who.Allowed(in, acl.ServiceWrite, d.ServiceID)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.saveCheck(c); err != nil {
-		return err
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.putCheck(c)
 	s.tell()
-	return nil
+	return c, nil
 }
 
 // ownersOf returns what a definition's check would belong to, and the check that it replaces.

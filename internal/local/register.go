@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/catalog"
@@ -23,32 +24,47 @@ type Registration struct {
 
 // Register adds a service, or replaces the one with its id, with its checks and
 // its sidecar. It needs service:write on the service, on the one that is replaced, and on
-// what a proxy stands in for. It is kept when Register returns; the catalog follows.
+// what a proxy stands in for. It is kept when Register returns; the catalog has it a moment later, mostly
+// before Register returns.
 func (s *State) Register(who acl.Caller, r Registration) error {
 	if r.Service.Name == "" {
 		return invalid("Missing service name")
 	}
+	list, err := s.take(who, r)
+	if err != nil {
+		return err
+	}
+	s.awaitSync(func() bool {
+		return slices.ContainsFunc(list, func(p *planned) bool {
+			return p.service.dirty() && s.services[p.service.key()] == p.service
+		})
+	})
+	return nil
+}
+
+// take is Register without the wait for the catalog. It returns what was registered.
+func (s *State) take(who acl.Caller, r Registration) ([]*planned, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	list, err := s.plan(&r.Service, r.Token, fromAPI)
 	if denied := s.mayRegister(who, &r.Service); denied != nil {
-		return denied // before what is wrong with it
+		return nil, denied // before what is wrong with it
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, p := range list {
 		if err := s.mayReplace(who, p); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, p := range list {
 		if err := s.saveService(p.service); err != nil {
-			return err
+			return nil, err
 		}
 		for _, c := range p.checks {
 			if err := s.saveCheck(c); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
@@ -56,7 +72,7 @@ func (s *State) Register(who acl.Caller, r Registration) error {
 	for _, p := range list {
 		gone = append(gone, s.put(p, r.ReplaceChecks)...)
 	}
-	return s.forgetChecks(gone)
+	return list, s.forgetChecks(gone)
 }
 
 // mayRegister asks for what the definition itself names.

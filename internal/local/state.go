@@ -74,8 +74,9 @@ type State struct {
 	removedChecks   map[key]removed
 	changed         chan struct{} // closed, and replaced, when an answer may have changed
 	running         bool
-	nodeSeen        bool // in the catalog, at the last comparison
-	nodeSynced      bool // the catalog has it as it is
+	nodeSeen        bool          // in the catalog, at the last comparison
+	nodeSynced      bool          // the catalog has it as it is
+	stepped         chan struct{} // closed, and replaced, when the catalog was written to, or could not be
 	runners         sync.WaitGroup
 
 	dirty chan struct{} // receives after a change that the catalog is to have
@@ -89,7 +90,7 @@ func Open(cfg Config) (*State, error) {
 		cfg:      cfg,
 		services: map[key]*serviceItem{}, checks: map[key]*checkItem{},
 		removedServices: map[key]removed{}, removedChecks: map[key]removed{},
-		changed: make(chan struct{}), dirty: make(chan struct{}, 1), whole: make(chan struct{}, 1),
+		changed: make(chan struct{}), stepped: make(chan struct{}), dirty: make(chan struct{}, 1), whole: make(chan struct{}, 1),
 	}
 	return s, s.restore()
 }

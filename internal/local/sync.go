@@ -36,6 +36,7 @@ func (s *State) keepInStep(ctx context.Context) error {
 	for ctx.Err() == nil {
 		dirty := s.dirty
 		err := s.step(ctx, whole)
+		s.tellStepped()
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -161,4 +162,35 @@ func send(ctx context.Context, tokens []logging.Secret, request func(ctx context
 // unknownToken reports whether the token of a request is nobody's.
 func (r *refusal) unknownToken() bool {
 	return r.status == http.StatusForbidden && strings.HasSuffix(strings.TrimSpace(r.text), acl.ErrNotFound.Error())
+}
+
+// syncGrace is how long a registration waits for the catalog, so that whoever registers
+// and then asks a server finds it. No more than that: a catalog that cannot be written to is no reason to fail.
+const syncGrace = 500 * time.Millisecond
+
+// awaitSync returns once the catalog has what was registered, has refused it or cannot be
+// reached, and not later than syncGrace from now. pending is asked with s.mu held.
+func (s *State) awaitSync(pending func() bool) {
+	late := time.NewTimer(syncGrace)
+	defer late.Stop()
+	for range 2 { // a write that was under way may not have had it
+		s.mu.Lock()
+		stepped, wait := s.stepped, s.running && pending()
+		s.mu.Unlock()
+		if !wait {
+			return
+		}
+		select {
+		case <-stepped:
+		case <-late.C:
+			return
+		}
+	}
+}
+
+func (s *State) tellStepped() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.stepped)
+	s.stepped = make(chan struct{})
 }

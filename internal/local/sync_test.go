@@ -493,3 +493,26 @@ func TestAnAgentLivesInItsPartition(t *testing.T) {
 		t.Errorf("%d services, %d checks after a restart", services, checks)
 	}
 }
+
+func TestWhoeverRegistersFindsItInTheCatalog(t *testing.T) {
+	w := newWorld(t)
+	w.run()
+	for n := range 3 {
+		w.add(fmt.Sprintf(`{"Name":"web-%d","Check":{"TTL":"1h"}}`, n), webSecret)
+		w.catalog.change(func() {
+			if _, there := w.catalog.services[key{"default", fmt.Sprintf("web-%d", n)}]; !there {
+				t.Errorf("web-%d is registered and not in the catalog", n)
+			}
+		})
+	}
+	must(t, w.RegisterCheck(anyone, check.Definition{Name: "disk", TTL: time.Hour}, tenancy.Default, ""))
+	w.catalog.change(func() {
+		if _, there := w.catalog.checks[key{"default", "disk"}]; !there {
+			t.Error("the check is registered and not in the catalog")
+		}
+	})
+	w.catalog.change(func() { w.catalog.down = true })
+	w.add(`{"Name":"late"}`, webSecret)
+	w.catalog.change(func() { w.catalog.down = false })
+	w.synced()
+}
