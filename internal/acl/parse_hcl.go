@@ -189,7 +189,7 @@ func (p *hclParser) str() (string, error) {
 }
 
 // hereDoc reads <<MARK, lines, MARK and returns the lines. After <<- the last
-// MARK may be indented.
+// MARK has to be indented.
 func (p *hclParser) hereDoc() (string, error) {
 	at := p.at
 	p.skip(len("<<"))
@@ -210,6 +210,9 @@ func (p *hclParser) hereDoc() (string, error) {
 			end = strings.TrimLeft(end, " \t")
 		}
 		if end == mark {
+			if indented && end == strings.TrimSuffix(line, "\r") { // HCL reads on to one that is indented
+				return "", syntaxError(p.at, "the end of a here-document that begins with <<- has to be indented")
+			}
 			p.skip(len(line))
 			return body.String(), nil
 		}
