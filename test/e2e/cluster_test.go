@@ -65,8 +65,14 @@ func newCluster(t *testing.T, servers, agents int) *cluster {
 // prepareCluster makes a network, and the servers' files.
 func prepareCluster(t *testing.T, servers, agents int) *cluster {
 	t.Helper()
+	return prepareClusterIn(t, newNetwork(t, servers+agents), servers, agents)
+}
+
+// prepareClusterIn makes the servers' files for a network that is there.
+func prepareClusterIn(t *testing.T, n network, servers, agents int) *cluster {
+	t.Helper()
 	c := &cluster{
-		t: t, dir: t.TempDir(), network: newNetwork(t, servers+agents),
+		t: t, dir: t.TempDir(), network: n,
 		key: newGossipKey(), management: "5c1f0b4e-9a3d-4c55-8f0e-1d2c3b4a5968",
 	}
 	var err error

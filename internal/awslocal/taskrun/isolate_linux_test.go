@@ -59,7 +59,9 @@ func TestIsolatedTasks(t *testing.T) {
 	w.connected(tasks[1].host, "127.0.0.1:8500", tasks[1].DialContext)
 	w.connected(tasks[0].host, tasks[0].IPv4+":8301", tasks[1].DialContext)
 	w.connected(tasks[1].host, tasks[1].IPv4+":8301", new(net.Dialer).DialContext)
-	w.connected(&host{ns: n.self}, n.Addr()+":0", tasks[0].DialContext)
+	for _, addr := range n.Addrs() {
+		w.connected(&host{ns: n.self}, addr+":0", tasks[0].DialContext)
+	}
 	for _, task := range tasks {
 		task.Kill()
 		<-task.Done()

@@ -20,6 +20,8 @@ const endpointAddr = "169.254.170.2"
 // The networks are 10.64.0.0/16 to 10.127.0.0/16, of which each takes a free one.
 const firstNetwork, lastNetwork = 64, 127
 
+const ownAddrs = 5 // of this machine in a network
+
 // Network is a network of isolated tasks that this machine is part of. Each task is a host with one
 // address, and all hosts and this machine are connected by a router. All of it has no name outside this
 // process and is gone with it.
@@ -131,12 +133,16 @@ func (n *Network) connect() error {
 			"link set lo up",
 			"link add router type veth peer name "+link+" netns "+path(n.self),
 			"addr add "+n.routerAddr()+" peer "+n.Addr()+" dev router",
-			"link set router up")
+			"link set router up",
+			"route add "+n.prefix+"0.0/24 via "+n.Addr()+" dev router")
 		if err == nil {
-			err = ip(n.self,
-				"addr add "+n.Addr()+" peer "+n.routerAddr()+" dev "+link,
+			commands := []string{"addr add " + n.Addr() + " peer " + n.routerAddr() + " dev " + link}
+			for _, addr := range n.Addrs()[1:] {
+				commands = append(commands, "addr add "+addr+"/32 dev "+link)
+			}
+			err = ip(n.self, append(commands,
 				"link set "+link+" up",
-				"route add "+n.prefix+"0.0/16 via "+n.routerAddr()+" dev "+link+" src "+n.Addr())
+				"route add "+n.prefix+"0.0/16 via "+n.routerAddr()+" dev "+link+" src "+n.Addr())...)
 		}
 		if err == nil {
 			return nil
@@ -159,6 +165,16 @@ func (n *Network) taken() (bool, error) {
 
 // Addr is this machine's address in the network: tasks find there what listens on it.
 func (n *Network) Addr() string { return n.prefix + "0.1" }
+
+// Addrs are all of this machine's addresses in the network, Addr the first of them: each can be a server of
+// its own, with the usual ports.
+func (n *Network) Addrs() []string {
+	addrs := make([]string, ownAddrs)
+	for i := range addrs {
+		addrs[i] = fmt.Sprintf("%s0.%d", n.prefix, i+1)
+	}
+	return addrs
+}
 
 func (n *Network) routerAddr() string { return n.prefix + "255.254" }
 

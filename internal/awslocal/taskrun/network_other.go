@@ -22,6 +22,9 @@ func NewNetwork() (*Network, error) { return nil, fmt.Errorf("%w: that needs Lin
 // Addr is this machine's address in the network.
 func (n *Network) Addr() string { return "" }
 
+// Addrs are all of this machine's addresses in the network.
+func (n *Network) Addrs() []string { return nil }
+
 // Close ends the network.
 func (n *Network) Close() error { return nil }
 
