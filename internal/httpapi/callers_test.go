@@ -108,6 +108,7 @@ var expectations = []expectation{
 	{row: "GET /v1/acl/token/self", answers: []string{"403 token does not exist: ACL not found", "403 token does not exist: ACL not found",
 		ownToken, ownToken, ownToken, ownToken, ownToken}},
 	{row: "POST /v1/acl/token/renew", answers: []string{noLogin, notFound, noLogin, noLogin, noLogin, noLogin, noLogin}},
+	{row: "PUT /v1/acl/token/renew", answers: []string{noLogin, notFound, noLogin, noLogin, noLogin, noLogin, noLogin}},
 	{row: "GET /v1/acl/token/{accessor}", answers: only(`200 {"AccessorID":"<token>","SecretID":"\u003chidden\u003e"`)},
 	{row: "PUT /v1/acl/token/{accessor}", answers: only(`200 {"AccessorID":"<token>"`)},
 	{row: "DELETE /v1/acl/token/{accessor}", answers: only("200 true$")},

@@ -12,6 +12,7 @@ var tokenRoutes = []route{
 	{http.MethodPut, "/v1/acl/token", OnLeader, "acl:write", "acl.token.create", (*API).tokenCreate, primary},
 	{http.MethodGet, "/v1/acl/token/self", OnServer, "none: shows the token that was sent", "acl.token.self", (*API).tokenSelf, noNamespace},
 	{http.MethodPost, "/v1/acl/token/renew", OnLeader, "token: renews the token that was sent", "acl.token.renew", (*API).tokenRenew, noDefaultToken | noNamespace},
+	{http.MethodPut, "/v1/acl/token/renew", OnLeader, "token: renews the token that was sent", "acl.token.renew", (*API).tokenRenew, noDefaultToken | noNamespace}, // the published client cannot POST
 	{http.MethodGet, "/v1/acl/token/{accessor}", OnServer, "acl:read", "acl.token.read", (*API).tokenRead, 0},
 	{http.MethodPut, "/v1/acl/token/{accessor}", OnLeader, "acl:write", "acl.token.update", (*API).tokenUpdate, primary},
 	{http.MethodDelete, "/v1/acl/token/{accessor}", OnLeader, "acl:write", "acl.token.delete", (*API).tokenDelete, 0},
@@ -33,7 +34,7 @@ func (a *API) tokenSelf(r *request) (any, error) {
 	return r.answer(a.Tokens.Self(r.Context(), r.token, r.read))
 }
 
-// tokenRenew handles POST /v1/acl/token/renew. The agent's own token is not
+// tokenRenew handles POST and PUT /v1/acl/token/renew. The agent's own token is not
 // meant by a request that carries none.
 func (a *API) tokenRenew(r *request) (any, error) { return a.Tokens.Renew(r.Context(), r.caller) }
 
