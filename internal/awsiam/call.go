@@ -44,7 +44,7 @@ func (c caller) call(ctx context.Context, r *signedRequest, to service) ([]byte,
 	for try := 0; ; try++ {
 		begun := time.Now()
 		body, again, err := c.once(ctx, r, to)
-		c.metrics.Since("aws.call", begun, telemetry.Label{Name: "service", Value: to.name}, telemetry.Label{Name: "outcome", Value: outcome(err)})
+		c.metrics.Since("aws.call", begun, telemetry.Label{Name: "service", Value: to.name}, telemetry.Label{Name: "outcome", Value: outcome(ctx, err)})
 		if err == nil || !again || try >= c.retries {
 			return body, err
 		}
@@ -54,10 +54,13 @@ func (c caller) call(ctx context.Context, r *signedRequest, to service) ([]byte,
 	}
 }
 
-// outcome returns the word for err in metrics.
-func outcome(err error) string {
-	if err == nil {
+// outcome returns the word for err in metrics. A call that nobody waits for any more has none.
+func outcome(ctx context.Context, err error) string {
+	switch {
+	case err == nil:
 		return "ok"
+	case ctx.Err() != nil:
+		return "cancelled"
 	}
 	return errs.KindOf(err).String()
 }

@@ -1,0 +1,395 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/awsiam"
+	"github.com/lictor/lictor/internal/awslocal"
+	"github.com/lictor/lictor/internal/logging"
+)
+
+const (
+	awsTime     = 20 * time.Millisecond // that the local AWS takes for a call, as the real one does
+	mostMemory  = 400 << 20             // of a server under attack, resident
+	honestExtra = 2 * time.Second       // that a busy machine, which runs the attackers and AWS as well, may add to a login
+	honestHost  = "127.0.0.99"
+)
+
+// besieged is a server that strangers attack while somebody honest uses it.
+type besieged struct {
+	t      *testing.T
+	files  *serverFiles
+	server *server
+	aws    *localAWS
+}
+
+func newBesieged(t *testing.T) *besieged {
+	t.Helper()
+	a, err := startAWS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	a.fault.Store(&awslocal.Fault{Delay: awsTime})
+	files, err := newServerFiles(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := startServer(files, append(a.environ(), "GOMEMLIMIT="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.kill)
+	b := &besieged{t: t, files: files, server: srv, aws: a}
+	client, err := api.NewClient(&api.Config{Address: files.http, Token: files.management})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = client.ACL().AuthMethodCreate(&api.ACLAuthMethod{
+		Name: "ecs", Type: "aws-iam", MaxTokenTTL: time.Hour, Config: map[string]any{
+			"BoundIAMPrincipalARNs": []string{"arn:aws:iam::" + awslocal.DemoAccount + ":role/consul-ecs/*"}, "EnableIAMEntityDetails": true,
+			"IAMEntityTags": []string{"consul.hashicorp.com.service-name"}, "ServerIDHeaderValue": serverID,
+		},
+	}, nil)
+	if err == nil {
+		_, _, err = client.ACL().BindingRuleCreate(&api.ACLBindingRule{
+			AuthMethod: "ecs", BindType: api.BindingRuleBindTypeService, BindName: "${entity_tags.consul.hashicorp.com.service-name}",
+		}, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// bearer makes a bearer token with the credentials of a new task.
+func (b *besieged) bearer() string {
+	b.t.Helper()
+	task, err := b.aws.startTask("consul-ecs/web")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := http.Get(task.CredentialsURI)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var keys struct{ AccessKeyId, SecretAccessKey, Token string }
+	if err := json.NewDecoder(resp.Body).Decode(&keys); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Setenv("AWS_ENDPOINT_URL_STS", b.aws.URL())
+	token, err := awsiam.NewBearerToken(b.t.Context(), awsiam.BearerInput{
+		Region: region, ServerIDHeaderValue: serverID, IncludeEntity: true,
+		AccessKeyID: keys.AccessKeyId, SecretAccessKey: logging.Secret(keys.SecretAccessKey), SessionToken: logging.Secret(keys.Token),
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return token.Reveal()
+}
+
+// clientFrom returns a client with connections from an address of this host.
+func clientFrom(address string) *http.Client {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: patience}
+	return &http.Client{Timeout: 2 * patience, Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 512}}
+}
+
+// login sends a bearer token and returns the status.
+func (b *besieged) login(client *http.Client, bearer string) (*http.Response, error) {
+	body, err := json.Marshal(map[string]string{"AuthMethod": "ecs", "BearerToken": bearer})
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Post("http://"+b.files.http+"/v1/acl/login", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp, err
+}
+
+// honest logs in with each token, one after the other, and returns how long each took.
+func (b *besieged) honest(client *http.Client, bearers []string) []time.Duration {
+	b.t.Helper()
+	var took []time.Duration
+	for _, bearer := range bearers {
+		begun := time.Now()
+		resp, err := b.login(client, bearer)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusOK {
+			b.t.Errorf("an honest login is answered %s", resp.Status)
+		}
+		took = append(took, time.Since(begun))
+	}
+	slices.Sort(took)
+	return took
+}
+
+// memory returns the resident bytes of the server: now, and the most that they were.
+func (b *besieged) memory() (now, most int64) {
+	b.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.server.cmd.Process.Pid))
+	if err != nil {
+		b.t.Skip("memory is measured on Linux")
+	}
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		switch name {
+		case "VmRSS":
+			now = n << 10
+		case "VmHWM":
+			most = n << 10
+		}
+	}
+	return now, most
+}
+
+// unharmed fails where somebody honest has waited for long, or the server has taken much memory.
+func (b *besieged) unharmed(calm, besieged []time.Duration) {
+	b.t.Helper()
+	now, most := b.memory()
+	median := func(d []time.Duration) time.Duration { return d[len(d)/2].Round(time.Millisecond) }
+	last := func(d []time.Duration) time.Duration { return d[len(d)-1].Round(time.Millisecond) }
+	b.t.Logf("an honest login takes %v in the median and at most %v when all is calm, %v and %v under attack; memory %d MiB, at most %d MiB",
+		median(calm), last(calm), median(besieged), last(besieged), now>>20, most>>20)
+	if median(besieged) > 3*median(calm)+honestExtra/4 || last(besieged) > 3*last(calm)+honestExtra {
+		b.t.Error("an honest client is kept waiting")
+	}
+	if most > mostMemory {
+		b.t.Errorf("the server took %d MiB", most>>20)
+	}
+}
+
+// badTokens makes tokens that are refused, each in another way: some by the server itself, the others by AWS.
+func (b *besieged) badTokens(n int) []string {
+	b.t.Helper()
+	good := b.bearer()
+	forged, err := spoil("forged", logging.Secret(good))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	bad := make([]string, n)
+	for i := range bad {
+		switch i % 8 {
+		case 0:
+			bad[i] = strings.Repeat("[", 60<<10)
+		case 1:
+			bad[i] = good[:rand.N(len(good))]
+		case 2:
+			bad[i] = strings.Repeat("x", 64<<10)
+		case 3:
+			bad[i] = b.claim(forged, fmt.Sprint("role-", rand.IntN(1<<30)))
+		default:
+			bad[i] = forged
+		}
+	}
+	return bad
+}
+
+// claim makes a token say that it is somebody else's.
+func (b *besieged) claim(token, role string) string {
+	b.t.Helper()
+	var outer map[string]string
+	if err := json.Unmarshal([]byte(token), &outer); err != nil {
+		b.t.Fatal(err)
+	}
+	outer["iam_request_headers"] = encode(strings.ReplaceAll(decode(outer["iam_request_headers"]), "RoleName=web", "RoleName="+role))
+	text, err := json.Marshal(outer)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestAttack_LoginStorm(t *testing.T) {
+	storm := 1990
+	if os.Getenv("LICTOR_LONG") != "" {
+		storm = 19_900
+	}
+	b := newBesieged(t)
+	bearers := make([]string, 10)
+	for i := range bearers {
+		bearers[i] = b.bearer()
+	}
+	bad := b.badTokens(storm)
+	calm := b.honest(clientFrom(honestHost), bearers)
+
+	jobs := make(chan string)
+	var statuses sync.Map
+	var senders sync.WaitGroup
+	var early atomic.Int64
+	begun := time.Now()
+	for source := range 3 {
+		client := clientFrom(fmt.Sprintf("127.0.0.%d", 2+source))
+		for range 150 {
+			senders.Go(func() {
+				for bearer := range jobs {
+					resp, err := b.login(client, bearer)
+					if err != nil {
+						t.Error(err)
+						continue
+					}
+					count, _ := statuses.LoadOrStore(resp.StatusCode, new(atomic.Int64))
+					count.(*atomic.Int64).Add(1)
+					if resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") != "" {
+						early.Add(1)
+					}
+				}
+			})
+		}
+	}
+	go func() {
+		for _, bearer := range bad {
+			jobs <- bearer
+		}
+		close(jobs)
+	}()
+	besieged := b.honest(clientFrom(honestHost), bearers)
+	senders.Wait()
+	elapsed := time.Since(begun)
+	var said []string
+	statuses.Range(func(status, count any) bool {
+		said = append(said, fmt.Sprintf("%d times %d", count.(*atomic.Int64).Load(), status))
+		return true
+	})
+	slices.Sort(said)
+	t.Logf("%d bad logins in %v: %s, %d of them with Retry-After", storm, elapsed.Round(time.Millisecond), strings.Join(said, ", "), early.Load())
+	if ok, found := statuses.Load(http.StatusOK); found {
+		t.Errorf("%d bad logins were let in", ok.(*atomic.Int64).Load())
+	}
+	b.unharmed(calm, besieged)
+}
+
+// hold opens a connection from an address and writes what a client begins with, and no more.
+func (b *besieged) hold(address, begins string) (net.Conn, error) {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: patience}
+	conn, err := dialer.Dial("tcp", b.files.http)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.WriteString(conn, begins)
+	return conn, err
+}
+
+// gone waits for the server to close a connection, or to answer on it, and returns what it said.
+func gone(conn net.Conn) (string, error) {
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	said, err := io.ReadAll(io.LimitReader(conn, 4096))
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		return "", err
+	}
+	return string(said), nil // a reset is an end as well
+}
+
+func TestAttack_SlowAndHostileClients(t *testing.T) {
+	const post = "POST /v1/acl/login HTTP/1.1\r\nHost: x\r\n"
+	chunk := fmt.Sprintf("%x\r\n%s\r\n", 8192, strings.Repeat(" ", 8192))
+	b := newBesieged(t)
+	bearers := make([]string, 10)
+	for i := range bearers {
+		bearers[i] = b.bearer()
+	}
+	calm := b.honest(clientFrom(honestHost), bearers)
+	var attackers sync.WaitGroup
+	for i, attack := range []struct {
+		name, begins string
+		conns        int
+		want         string // in the answer, where there is one
+	}{
+		{"says nothing", "", 180, ""},
+		{"a header without an end", "GET /v1/kv/a HTTP/1.1\r\nHost: x\r\nX-A: ", 180, ""},
+		{"a body that stops", post + "Content-Length: 1000\r\n\r\n{", 180, "400"},
+		{"chunks that stop", post + "Transfer-Encoding: chunked\r\n\r\n" + chunk, 180, "400"},
+		{"chunks without end", post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat(chunk, 40), 180, "413"},
+		{"a chunk that lies about its length", post + "Transfer-Encoding: chunked\r\n\r\n7fffffff\r\n{}", 180, ""},
+		{"a chunk of a length that is none", post + "Transfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n", 180, "400"},
+		{"announces a terabyte", post + "Content-Length: 1000000000000\r\n\r\n{}", 180, "413"},
+		{"deep JSON", post + "Connection: close\r\nContent-Length: 120000\r\n\r\n" + strings.Repeat("[", 120_000), 180, "400"},
+		{"deep objects", post + "Connection: close\r\nContent-Length: 120000\r\n\r\n" + strings.Repeat(`{"a":`, 24_000), 180, "400"},
+		{"a flood of connections", "GET /", 1000, ""},
+	} {
+		address := fmt.Sprintf("127.0.0.%d", 10+i)
+		for range attack.conns {
+			attackers.Go(func() {
+				conn, err := b.hold(address, attack.begins)
+				if conn == nil {
+					t.Errorf("%s: %v", attack.name, err)
+					return
+				}
+				said, err := gone(conn)
+				if err != nil {
+					t.Errorf("%s: the connection stays open: %v", attack.name, err)
+				} else if said != "" && !strings.HasPrefix(said, "HTTP/1.1 "+attack.want) {
+					t.Errorf("%s: answered %.100q", attack.name, said)
+				}
+			})
+		}
+	}
+	besieged := b.honest(clientFrom(honestHost), bearers)
+	attackers.Wait()
+	b.unharmed(calm, besieged)
+	after := b.honest(clientFrom(honestHost), bearers)
+	b.unharmed(calm, after)
+}
+
+// TestAttack_OneSourceHasItsShareOfConnections opens more connections than one address may have, which stay
+// open: others still get theirs.
+func TestAttack_OneSourceHasItsShareOfConnections(t *testing.T) {
+	b := newBesieged(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var mine []net.Conn
+	for range 400 {
+		conn, err := b.hold("127.0.0.2", "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n")
+		if err != nil {
+			continue // the server has closed it
+		}
+		mine = append(mine, conn)
+	}
+	open := 0
+	for _, conn := range mine {
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		if n, err := conn.Read(make([]byte, 4096)); n > 0 && err == nil {
+			open++
+		}
+	}
+	if open == 0 || open > 200 {
+		t.Errorf("%d connections of one address are served", open)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.files.http+"/v1/status/leader", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := clientFrom(honestHost).Do(req); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("somebody else: %v %v", resp, err)
+	}
+	for _, conn := range mine {
+		_ = conn.Close()
+	}
+	now, most := b.memory()
+	t.Logf("%d of 400 connections served; memory %d MiB, at most %d MiB", open, now>>20, most>>20)
+}
