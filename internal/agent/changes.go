@@ -90,6 +90,7 @@ func (r *Resolver) tell(c endpoint.Change, first bool) {
 	if c.Kind == endpoint.ChangeAlive {
 		return
 	}
+	r.stats.Changes++
 	for _, f := range r.flights {
 		f.note(c)
 	}

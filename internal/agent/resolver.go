@@ -75,6 +75,24 @@ type Resolver struct {
 	live    bool      // a server tells of changes
 	failed  time.Time // when no server answered last; zero after an answer
 	since   time.Time // of the first failure after an answer
+	stats   ResolverStats
+}
+
+// ResolverStats says how a Resolver has done so far.
+type ResolverStats struct {
+	Hits, Misses uint64 // callers who were known, and who had to be asked about
+	Changes      uint64 // that servers have told of
+	Cached       int    // callers who are known
+	Live         bool   // a server tells of changes
+}
+
+// Stats returns how the resolver has done so far.
+func (r *Resolver) Stats() ResolverStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.stats
+	s.Cached, s.Live = len(r.known), r.live
+	return s
 }
 
 // secretKey stands for a secret, so that the secrets of callers are no keys of a map.
@@ -142,6 +160,7 @@ func (r *Resolver) look(key secretKey) (*known, need) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.known[key]
+	r.stats.Misses++
 	switch {
 	case k == nil || k.caller.Token.Expired(now):
 		return nil, verify
@@ -150,6 +169,8 @@ func (r *Resolver) look(key secretKey) (*known, need) {
 	case now.Sub(k.verified) >= r.ttl() || now.Before(k.verified):
 		return k, refresh
 	}
+	r.stats.Misses--
+	r.stats.Hits++
 	return k, nothing
 }
 

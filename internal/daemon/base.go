@@ -87,6 +87,7 @@ func newBase(cfg Config, opts Options) (*base, error) {
 	b.peers = peer.NewClient(b.tls)
 	b.clouds = &discover.Finder{Log: b.log}
 	b.audit, err = openAudit(cfg, opts)
+	b.metrics.OnRead(b.observe)
 	return b, err
 }
 

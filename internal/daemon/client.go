@@ -62,6 +62,7 @@ func (c *client) start(ctx context.Context) error {
 		PolicyTTL:          c.cfg.ACL.PolicyTTL,
 		RoleTTL:            c.cfg.ACL.RoleTTL,
 	}
+	c.metrics.OnRead(c.observeResolver)
 	if err := c.obtainCertificate(ctx); err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (c *client) start(ctx context.Context) error {
 		UIEnabled:  c.cfg.UIEnabled,
 		Debug:      c.cfg.EnableDebug,
 		Log:        logging.Named(c.log, "http"),
-		Agent:      c.agent(c.stats),
+		Agent:      c.agentAPI(),
 		Gossip:     c.gossip,
 		Config:     c.httpConfig(),
 		Audit:      c.audit,
@@ -90,6 +91,13 @@ func (c *client) start(ctx context.Context) error {
 	}
 	c.own.handler = api.OwnHandler()
 	return c.openListeners(api.Handler())
+}
+
+// agentAPI is what the routes about this agent are answered from.
+func (c *client) agentAPI() httpapi.Agent {
+	a := c.agent(c.stats)
+	a.Ready = func() bool { return len(c.serverAddrs()) > 0 }
+	return a
 }
 
 // obtainCertificate obtains the certificate of auto_encrypt. A signal ends it.

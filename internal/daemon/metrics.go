@@ -1,9 +1,16 @@
 package daemon
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"os"
+	"time"
 
+	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/gossip"
+	"github.com/lictor/lictor/internal/leader"
 	"github.com/lictor/lictor/internal/telemetry"
+	"github.com/lictor/lictor/internal/version"
 )
 
 // openMetrics makes what this agent and its libraries report go to one place.
@@ -24,4 +31,97 @@ func (b *base) openMetrics() error {
 // filter returns what prefix_filter and filter_default say. Without a rule everything is kept.
 func (t Telemetry) filter() telemetry.Filter {
 	return telemetry.Filter{Rules: t.PrefixFilter, DropOthers: !t.FilterDefault && len(t.PrefixFilter) > 0}
+}
+
+// observe sets the gauges of every agent.
+func (b *base) observe() {
+	m := b.metrics
+	m.Gauge("version", 1, telemetry.Label{Name: "version", Value: version.Consul}, telemetry.Label{Name: "pre_release", Value: ""})
+	cert, root := b.tls.Expiry()
+	b.expiry("agent.tls.cert.expiry", cert)
+	b.expiry("agent.tls.ca.expiry", root)
+	if b.audit != nil {
+		counts := b.audit.Stats()
+		m.CountTo("audit.written", float64(counts.Written))
+		m.CountTo("audit.lost", float64(counts.Lost))
+	}
+	if b.gossip == nil { // not yet
+		return
+	}
+	dc := telemetry.Label{Name: "datacenter", Value: b.cfg.Datacenter}
+	count := map[bool]int{}
+	for _, member := range b.gossip.Members() {
+		if member.Status == gossip.Alive {
+			count[member.Server]++
+		}
+	}
+	m.Gauge("members.servers", float64(count[true]), dc)
+	m.Gauge("members.clients", float64(count[false]), dc)
+}
+
+// expiry sets a gauge to the seconds until end.
+func (b *base) expiry(name string, end time.Time) {
+	if !end.IsZero() {
+		b.metrics.Gauge(name, time.Until(end).Seconds())
+	}
+}
+
+// observeResolver tells what a client agent knows of tokens.
+func (c *client) observeResolver() {
+	s := c.resolver.Stats()
+	c.metrics.CountTo("acl.token.cache_hit", float64(s.Hits))
+	c.metrics.CountTo("acl.token.cache_miss", float64(s.Misses))
+	c.metrics.CountTo("acl.changes.received", float64(s.Changes))
+	c.metrics.Gauge("acl.token.cached", float64(s.Cached))
+	c.metrics.Gauge("acl.changes.live", truth(s.Live))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// observeServer sets the gauges of a server.
+func (s *server) observeServer(backend *endpoint.Backend, pilot *leader.Autopilot) {
+	m := s.metrics
+	m.Gauge("server.isLeader", truth(s.raft.IsLeader()))
+	m.Gauge("rpc.queries_blocking", float64(backend.Blocking()))
+	hits, misses := backend.Resolver.Stats()
+	m.CountTo("acl.token.cache_hit", float64(hits))
+	m.CountTo("acl.token.cache_miss", float64(misses))
+	noted, told := s.changes.Stats()
+	m.CountTo("acl.changes.noted", float64(noted))
+	m.CountTo("acl.changes.told", float64(told))
+	if state, ok := pilot.State(); ok {
+		m.Gauge("autopilot.healthy", truth(state.Healthy()))
+		m.Gauge("autopilot.failure_tolerance", float64(state.FailureTolerance()))
+	}
+	s.observeState()
+}
+
+// observeState counts what is stored.
+func (s *server) observeState() {
+	tx := s.store.Read()
+	dc := telemetry.Label{Name: "datacenter", Value: s.cfg.Datacenter}
+	if root, err := tx.ActiveCARoot(nil); err == nil && root != nil {
+		if block, _ := pem.Decode([]byte(root.RootCert)); block != nil {
+			if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+				s.expiry("mesh.active-root-ca.expiry", cert.NotAfter)
+				s.expiry("mesh.active-signing-ca.expiry", cert.NotAfter)
+			}
+		}
+	}
+	usage, err := tx.Usage()
+	if err != nil {
+		return
+	}
+	nodes, services, instances := 0, 0, 0
+	for _, u := range usage {
+		nodes, services, instances = nodes+u.Nodes, services+u.Services, instances+u.Instances
+	}
+	s.metrics.Gauge("state.nodes", float64(nodes), dc)
+	s.metrics.Gauge("state.services", float64(services), dc)
+	s.metrics.Gauge("state.service_instances", float64(instances), dc)
 }

@@ -43,6 +43,7 @@ func (s *server) assemble() {
 		Datacenter:         s.cfg.Datacenter,
 		NodeName:           s.cfg.NodeName,
 		Recovery:           func() logging.Secret { return s.tokens.Get(httpapi.TokenRecovery) },
+		Metrics:            s.metrics,
 	}
 	backend := &endpoint.Backend{
 		Store:       s.store,
@@ -76,6 +77,7 @@ func (s *server) assemble() {
 	s.roots = &endpoint.CARoots{Backend: backend, Off: !mesh}
 	agent := s.agent(s.stats)
 	agent.Peers = s.raft.Peers
+	agent.Ready = s.canRead
 	agent.Leader = func() string {
 		addr, _ := s.raft.Leader()
 		return addr
@@ -125,6 +127,7 @@ func (s *server) assemble() {
 			AutoEncrypts: s.autoEncrypts(backend),
 		},
 	}
+	s.metrics.OnRead(func() { s.observeServer(backend, pilot) })
 	s.own.handler = a.OwnHandler()
 	s.api = serverAPI{public: a.Handler(), peer: a.PeerHandler()}
 }
@@ -193,6 +196,17 @@ func (s *server) bootstraps(backend *endpoint.Backend) *endpoint.Bootstraps {
 	}
 	b.ResetDone = func() error { return os.Remove(path) }
 	return b
+}
+
+// canRead reports whether reads are answered: this server has begun, and knows a leader.
+func (s *server) canRead() bool {
+	select {
+	case <-s.usable:
+	default:
+		return false
+	}
+	addr, _ := s.raft.Leader()
+	return addr != ""
 }
 
 // contact says whether there is a leader and how long ago it was heard of.

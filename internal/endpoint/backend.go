@@ -10,6 +10,7 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/lictor/lictor/internal/acl"
@@ -52,7 +53,12 @@ type Backend struct {
 
 	DefaultWait time.Duration // of a blocking query that names none; 0 is 5 minutes
 	MaxWait     time.Duration // of any blocking query; 0 is 10 minutes
+
+	blocking atomic.Int64 // queries that wait
 }
+
+// Blocking returns how many queries wait for a change.
+func (b *Backend) Blocking() int64 { return b.blocking.Load() }
 
 func (b *Backend) now() time.Time {
 	if b.Now == nil {

@@ -67,6 +67,8 @@ func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (M
 	asked := r
 	wait, cancel := context.WithTimeout(ctx, b.wait(r.MaxWait, who))
 	defer cancel()
+	b.blocking.Add(1)
+	defer b.blocking.Add(-1)
 	for {
 		abandoned := b.Store.Abandoned()
 		ws := memdb.NewWatchSet()

@@ -30,6 +30,14 @@ type Changes struct {
 	waking    bool                // a wake-up is due
 	changed   chan struct{}       // closed by the next wake-up; nil before anybody waits
 	confirmed time.Time           // when this server knew for sure that it was up to date
+	told      uint64              // changes that went to followers, all of them together
+}
+
+// Stats returns how many changes there were, and how many were told to all followers together.
+func (c *Changes) Stats() (noted, told uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next, c.told
 }
 
 // Note takes note of a committed write. It is a state.Observer.
@@ -148,6 +156,7 @@ func (f *ChangeFeed) ready() ([]Change, <-chan struct{}) {
 	for ; f.next < c.next; f.next++ {
 		told = append(told, c.kept[f.next%keptChanges])
 	}
+	c.told += uint64(len(told))
 	now := time.Now()
 	if len(told) == 0 && now.Sub(f.told) >= ChangeBeat && now.Sub(c.confirmed) < ChangeBeat {
 		told = []Change{{Kind: ChangeAlive, Index: c.last}}

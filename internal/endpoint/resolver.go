@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -12,6 +13,7 @@ import (
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/state"
+	"github.com/lictor/lictor/internal/telemetry"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -47,12 +49,18 @@ type Resolver struct {
 	// Applied returns an index up to which Store holds everything. nil: what
 	// the tables know of themselves.
 	Applied func() uint64
+	Metrics *telemetry.Metrics // may be nil
 
 	once        sync.Once
 	tokens      *generations[logging.Secret, resolved]
 	authorizers *generations[contentKey, *acl.Authorizer]
 	rules       *generations[rulesKey, *acl.Rules]
+
+	hits, misses atomic.Uint64 // of tokens; see Stats
 }
+
+// Stats returns how often a token was resolved from memory, and how often from the tables.
+func (r *Resolver) Stats() (hits, misses uint64) { return r.hits.Load(), r.misses.Load() }
 
 // resolved is a caller and what it was made from: it holds as long as the
 // token's row is the same and no table with rights in it has changed.
@@ -91,10 +99,19 @@ func (r *Resolver) Resolve(ctx context.Context, secret logging.Secret) (acl.Call
 	if r.CatchUp == nil || !errors.Is(err, acl.ErrNotFound) {
 		return who, err
 	}
+	begun, outcome := time.Now(), "unavailable"
+	defer func() {
+		r.Metrics.Since("acl.token.catch_up", begun, telemetry.Label{Name: "outcome", Value: outcome})
+	}()
 	if err := r.CatchUp(ctx); err != nil {
 		return acl.Caller{}, err
 	}
-	return r.resolve(r.Store.Read(), nil, secret)
+	who, err = r.resolve(r.Store.Read(), nil, secret)
+	outcome = "unknown"
+	if err == nil {
+		outcome = "found"
+	}
+	return who, err
 }
 
 // seek makes sure that the token with secret is in Store if there is one.
@@ -130,8 +147,10 @@ func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secre
 	}
 	rights := tx.LastIndex(rightsTables...)
 	if c, ok := r.tokens.get(secret); ok && c.caller.Token == t && c.rights == rights {
+		r.hits.Add(1)
 		return c.caller, nil
 	}
+	r.misses.Add(1)
 	if gone, err := inDeleted(tx, t); err != nil || gone {
 		if err != nil {
 			return acl.Caller{}, err

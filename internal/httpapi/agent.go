@@ -17,6 +17,7 @@ type Agent struct {
 	Leave   func() error  // leaves the cluster and returns before the process ends
 	Leader  func() string // address of the leader's server port, "" if there is none
 	Peers   func() []string
+	Ready   func() bool        // reads can be answered now; nil: always
 	Metrics *telemetry.Metrics // nil: none are kept
 	DataDir string             // whose file system /v1/agent/host describes
 }

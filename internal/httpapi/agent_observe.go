@@ -141,14 +141,3 @@ func (a *API) whileAllowed(r *request, p acl.Permission) (ctx context.Context, s
 	}()
 	return ctx, func() { cancel(); <-done }
 }
-
-// measure notes how long a request of row has taken, under the names that
-// dashboards use: path is the row's up to what varies.
-func (a *API) measure(row *route, start time.Time) {
-	if a.Agent.Metrics == nil {
-		return
-	}
-	path, _, _ := strings.Cut(strings.TrimPrefix(row.path, "/"), "{")
-	a.Agent.Metrics.Since("api.http", start,
-		telemetry.Label{Name: "method", Value: row.method}, telemetry.Label{Name: "path", Value: strings.ReplaceAll(path, "/", "_")})
-}

@@ -226,6 +226,7 @@ var expectations = []expectation{
 	{row: "GET /v1/coordinate/datacenters", answers: same(`200 [{"Datacenter":"dc1"`)},
 	{row: "GET /v1/catalog/datacenters", answers: same(`200 ["dc1"]`)},
 	{row: "GET /v1/status/leader", answers: same(`200 "127.0.0.1:8300"`)},
+	{row: "GET /v1/status/ready", answers: same(`200 {"Ready":true}`)},
 	{row: "GET /v1/status/peers", answers: same(`200 ["127.0.0.1:8300"]`)},
 	{row: "GET /v1/connect/ca/roots", answers: same(`200 {"ActiveRootID":""`)},
 	{row: "GET /v1/agent/connect/ca/roots", answers: same(`200 {"ActiveRootID":""`)},

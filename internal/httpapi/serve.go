@@ -34,8 +34,10 @@ func (e *statusError) Error() string { return e.text }
 
 // serve answers a request of row.
 func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
-	defer a.measure(row, time.Now())
+	begun, outcome := time.Now(), "ok"
+	defer func() { a.measure(row, begun, outcome) }()
 	if err := a.admit(req, row); err != nil {
+		outcome = errs.KindOf(err).String()
 		a.fail(w, req, err)
 		return
 	}
@@ -45,10 +47,14 @@ func (a *API) serve(w http.ResponseWriter, req *http.Request, row *route) {
 		req = patient(req)
 	}
 	r, answer, passed, err := a.respond(w, req, row)
+	if passed {
+		outcome = "forwarded"
+	}
 	if passed && err == nil {
 		return
 	}
 	if err != nil {
+		outcome = errs.KindOf(err).String()
 		a.markNotApplied(w.Header(), row, req, err)
 		a.fail(w, req, err)
 		return

@@ -73,6 +73,25 @@ func (t *TLS) SetMesh(roots [][]byte, cert *ca.Pair) error {
 	return t.replace(t.load().cfg, mesh{roots: roots, cert: cert})
 }
 
+// Expiry returns when the certificate that this agent presents ends, and when the first of the
+// CAs does that it trusts; zero where there is none.
+func (t *TLS) Expiry() (cert, ca time.Time) {
+	m := t.load()
+	pair := m.cert
+	if pair == nil {
+		pair = m.meshCert
+	}
+	if pair != nil && pair.Leaf != nil {
+		cert = pair.Leaf.NotAfter
+	}
+	for der := range m.own {
+		if root, err := x509.ParseCertificate([]byte(der)); err == nil && (ca.IsZero() || root.NotAfter.Before(ca)) {
+			ca = root.NotAfter
+		}
+	}
+	return cert, ca
+}
+
 // Enabled reports whether connections use TLS.
 func (t *TLS) Enabled() bool { return t.load().enabled() }
 
