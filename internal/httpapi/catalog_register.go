@@ -7,6 +7,7 @@ import (
 
 	"github.com/lictor/lictor/internal/catalog"
 	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -26,8 +27,13 @@ type registration struct {
 	Check           *registeredCheck
 	Checks          []registeredCheck
 	SkipNodeUpdate  bool
+	WriteRequest    writeRequest
 	tenancy.Scope
 }
+
+// writeRequest is what clients of old send with a body. It does not count: the token of a request is that of
+// its header or query.
+type writeRequest struct{ Token logging.Secret }
 
 // registeredService is an instance as clients send it: also with what they have
 // read, which is ignored.
@@ -150,6 +156,7 @@ func (a *API) isHere(datacenter string) error {
 // deregistration is the body of PUT /v1/catalog/deregister.
 type deregistration struct {
 	Node, Address, Datacenter, ServiceID, CheckID string
+	WriteRequest                                  writeRequest
 	tenancy.Scope
 }
 

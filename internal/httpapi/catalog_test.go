@@ -381,3 +381,16 @@ func TestHealthIsTheSameForEveryEncoding(t *testing.T) {
 		t.Errorf("pretty: %s", &compact)
 	}
 }
+
+func TestTheTokenOfABodyDoesNotCount(t *testing.T) {
+	w := newWorld(t)
+	body := `{"Node":"n1","Address":"10.0.0.1","WriteRequest":{"Token":"` + management + `"}}`
+	for _, path := range []string{"/v1/catalog/register", "/v1/catalog/deregister"} {
+		if rec := w.call("PUT", path, body); rec.Code != 403 {
+			t.Errorf("%s with a token in the body alone: %d %s", path, rec.Code, rec.Body)
+		}
+		if rec := w.call("PUT", path, body, asManagement); rec.Code != 200 {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+}
