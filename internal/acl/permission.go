@@ -78,23 +78,27 @@ type Permission struct {
 
 // The permissions that operations ask for.
 var (
-	ACLRead       = Permission{Resource: ACL, Access: Read}
-	ACLWrite      = Permission{Resource: ACL, Access: Write}
-	AgentRead     = Permission{Resource: Agent, Access: Read}
-	AgentWrite    = Permission{Resource: Agent, Access: Write}
-	KeyRead       = Permission{Resource: Key, Access: Read}
-	KeyList       = Permission{Resource: Key, Access: List}
-	KeyWrite      = Permission{Resource: Key, Access: Write}
-	KeyringRead   = Permission{Resource: Keyring, Access: Read}
-	KeyringWrite  = Permission{Resource: Keyring, Access: Write}
-	NodeRead      = Permission{Resource: Node, Access: Read}
-	NodeWrite     = Permission{Resource: Node, Access: Write}
-	OperatorRead  = Permission{Resource: Operator, Access: Read}
-	OperatorWrite = Permission{Resource: Operator, Access: Write}
-	ServiceRead   = Permission{Resource: Service, Access: Read}
-	ServiceWrite  = Permission{Resource: Service, Access: Write}
-	SessionRead   = Permission{Resource: Session, Access: Read}
-	SessionWrite  = Permission{Resource: Session, Access: Write}
+	ACLRead        = Permission{Resource: ACL, Access: Read}
+	ACLWrite       = Permission{Resource: ACL, Access: Write}
+	AgentRead      = Permission{Resource: Agent, Access: Read}
+	AgentWrite     = Permission{Resource: Agent, Access: Write}
+	IntentionRead  = Permission{Resource: Intention, Access: Read}
+	IntentionWrite = Permission{Resource: Intention, Access: Write}
+	KeyRead        = Permission{Resource: Key, Access: Read}
+	KeyList        = Permission{Resource: Key, Access: List}
+	KeyWrite       = Permission{Resource: Key, Access: Write}
+	KeyringRead    = Permission{Resource: Keyring, Access: Read}
+	KeyringWrite   = Permission{Resource: Keyring, Access: Write}
+	MeshRead       = Permission{Resource: Mesh, Access: Read}
+	MeshWrite      = Permission{Resource: Mesh, Access: Write}
+	NodeRead       = Permission{Resource: Node, Access: Read}
+	NodeWrite      = Permission{Resource: Node, Access: Write}
+	OperatorRead   = Permission{Resource: Operator, Access: Read}
+	OperatorWrite  = Permission{Resource: Operator, Access: Write}
+	ServiceRead    = Permission{Resource: Service, Access: Read}
+	ServiceWrite   = Permission{Resource: Service, Access: Write}
+	SessionRead    = Permission{Resource: Session, Access: Read}
+	SessionWrite   = Permission{Resource: Session, Access: Write}
 
 	// KeyWritePrefix is KeyWrite on every key that begins with the segment.
 	KeyWritePrefix = Permission{Resource: Key, Access: Write, WritePrefix: true}

@@ -114,6 +114,9 @@ func derive(c *daemon.Config, all values, host Host) (err error) {
 		c.PrimaryDatacenter = c.Datacenter
 	}
 	c.Partition = strings.ToLower(c.Partition)
+	if err := checkIntentionPolicy(c.DefaultIntentionPolicy); err != nil {
+		return err
+	}
 	c.Domain = strings.Trim(c.Domain, ".")
 	if unset("leave_on_terminate") {
 		c.LeaveOnTerminate = !c.Server

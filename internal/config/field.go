@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/check"
+	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/daemon"
 	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
@@ -148,6 +149,8 @@ func assign(p, v any) error {
 			}
 			*p = append(*p, w)
 		}
+	case *[]configentry.Entry:
+		return appendEntries(p, v.([]any))
 	default:
 		panic(fmt.Sprintf("a field of type %T", p))
 	}

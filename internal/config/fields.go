@@ -7,7 +7,7 @@ type conf = daemon.Config
 
 // fields is every setting an agent knows (spec: agent.md sections 1 to 5).
 var fields = concat(agentFields, networkFields, accessFields, tlsFields(), httpFields, limitFields, telemetryFields, logFields, auditFields,
-	raftFields, autopilotFields, serviceFields, idleFields(), deprecatedFields)
+	raftFields, autopilotFields, serviceFields, entryFields, idleFields(), deprecatedFields)
 
 // byKey finds the fields that a deprecated key or a flag stands for.
 var byKey = func() map[string]*field {

@@ -23,7 +23,7 @@ func idleFields() []field {
 		withoutEffect(idle, "", list, `recursors:recursor experiments retry_join_wan:retry-join-wan primary_gateways:primary-gateway
 			serf_wan_allowed_cidrs:serf-wan-allowed-cidrs`),
 		withoutEffect(idle, "", objects, `segments acl.tokens.managed_service_provider
-			config_entries.bootstrap ui_config.metrics_proxy.add_headers`),
+			ui_config.metrics_proxy.add_headers`),
 		withoutEffect(inert, "acl.", boolean, "msp_disable_bootstrap"),
 
 		withoutEffect(idle, "ports.", integer, "expose_min_port expose_max_port"),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/tenancy"
 )
 
 // written is what the text of each kind may have beside what is particular to it. Indexes and hash are those of
@@ -52,6 +53,9 @@ func Decode(object map[string]any) (*Entry, error) {
 	e := &Entry{Kind: kind}
 	d := &decoder{}
 	d.object("", object, reflect.ValueOf(&common).Elem(), reflect.ValueOf(e.content()).Elem())
+	if name := strings.ToLower(common.Namespace); kind.Home(tenancy.Scope{Namespace: name}).Namespace != name && name != "" {
+		d.add("Namespace must be %q for kind %q", tenancy.DefaultName, kind)
+	}
 	if err := d.problems.all(); err != nil {
 		return nil, err
 	}

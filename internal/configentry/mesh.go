@@ -182,19 +182,64 @@ func (c Consumer) check(at, own string, wrong *problems) {
 	}
 }
 
-// Exports reports whether x exports a service of s to a partition. "*" does not stand for the
-// servers' own service.
+// Exports reports whether x exports a service of s to a partition.
 func (x *ExportedServices) Exports(s tenancy.Scope, service, to string) bool {
-	for _, e := range x.Services {
-		if e.Name == tenancy.Wildcard && strings.EqualFold(service, "consul") {
-			continue
-		}
-		if e.Namespace != tenancy.Wildcard && e.Namespace != s.Namespace || e.Name != tenancy.Wildcard && !strings.EqualFold(e.Name, service) {
-			continue
-		}
-		if slices.ContainsFunc(e.Consumers, func(c Consumer) bool { return c.Partition == to }) {
+	for i := range x.Services {
+		e := &x.Services[i]
+		if e.covers(s, service) && slices.ContainsFunc(e.Consumers, func(c Consumer) bool { return c.Partition == to }) {
 			return true
 		}
 	}
 	return false
+}
+
+// covers reports whether e is about a service of s. "*" does not stand for the servers' own.
+func (e *ExportedService) covers(s tenancy.Scope, service string) bool {
+	if e.Namespace != tenancy.Wildcard && e.Namespace != s.Namespace {
+		return false
+	}
+	if e.Name == tenancy.Wildcard {
+		return !strings.EqualFold(service, "consul")
+	}
+	return strings.EqualFold(e.Name, service)
+}
+
+// Export is a service with who else may use it.
+type Export struct {
+	Service
+	Consumers []Consumer // each once
+}
+
+// Resolve returns the services that x, of a partition, exports, by name: those that it names, and for
+// its wildcards those of them that are known.
+func (x *ExportedServices) Resolve(partition string, known []Service) []Export {
+	var all []Export
+	for i := range x.Services {
+		e := &x.Services[i]
+		if e.Name != tenancy.Wildcard {
+			all = addExport(all, Service{Name: e.Name, Scope: tenancy.Scope{Partition: partition, Namespace: e.Namespace}}, e.Consumers)
+			continue
+		}
+		for _, s := range known {
+			if e.covers(s.Scope, s.Name) {
+				all = addExport(all, s, e.Consumers)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Export) int { return a.compare(b.Service) })
+	return all
+}
+
+func addExport(all []Export, s Service, to []Consumer) []Export {
+	at := slices.IndexFunc(all, func(x Export) bool { return x.Scope == s.Scope && strings.EqualFold(x.Name, s.Name) })
+	if at < 0 {
+		at = len(all)
+		all = append(all, Export{Service: s})
+	}
+	for _, c := range to {
+		if !slices.Contains(all[at].Consumers, c) {
+			all[at].Consumers = append(all[at].Consumers, c)
+		}
+	}
+	return all
 }

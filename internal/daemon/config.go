@@ -7,6 +7,7 @@ import (
 
 	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/check"
+	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/watch"
@@ -73,6 +74,9 @@ type Config struct {
 	DiscardCheckOutput bool          // nothing of a check's output is kept
 	SidecarPorts       local.Ports   // for sidecars without a port
 	Watches            []Watch
+
+	DefaultIntentionPolicy string              // "allow", "deny", or "" for what the ACLs' default policy is
+	BootstrapEntries       []configentry.Entry // that a leader makes where they are missing; settled
 
 	ACL         ACL
 	TLS         TLS

@@ -48,6 +48,8 @@ type API struct {
 	RaftServers  *endpoint.RaftServers
 	Autopilots   *endpoint.Autopilots
 	Catalog      *endpoint.Catalog
+	Entries      *endpoint.ConfigEntries
+	Intentions   *endpoint.Intentions
 	KVs          *endpoint.KVs
 	Sessions     *endpoint.Sessions
 	Txns         *endpoint.Txns

@@ -146,6 +146,8 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		CARoots:      &endpoint.CARoots{Backend: b},
 		Catalog:      &endpoint.Catalog{Backend: b, Datacenter: "dc1"},
 		KVs:          &endpoint.KVs{Backend: b},
+		Entries:      &endpoint.ConfigEntries{Backend: b},
+		Intentions:   &endpoint.Intentions{Backend: b},
 		Sessions:     &endpoint.Sessions{Backend: b, Renewals: &kv.Renewals{}},
 		Txns:         &endpoint.Txns{Backend: b, Asker: w.raft, Datacenter: "dc1"},
 		Datacenter:   "dc1",

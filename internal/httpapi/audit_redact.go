@@ -25,7 +25,7 @@ const (
 )
 
 // shownParams are the query parameters whose values are no secrets.
-var shownParams = wordSet(`acquire after ap authmethod authmethod-ns cached cas connect consistent dc enable expanded
+var shownParams = wordSet(`acquire after ap by destination source source-type authmethod authmethod-ns cached cas connect consistent dc enable expanded
 	filter flags force format hash health id index keys limit local-only loglevel logjson merge-central-config name namespace near
 	node node-meta ns partition passing policy pretty prune raw recurse relay-factor release replace-existing-checks role seconds
 	separator servicename stale status tag type verify wait wan`)

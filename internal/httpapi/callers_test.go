@@ -83,17 +83,27 @@ func mapped(answer string) []string {
 	return []string{"200 {}$", notFound, "200 {}$", "200 {}$", "200 {}$", "200 {}$", answer}
 }
 
+// denied is for what only the right token may do, where denials say no more.
+func denied(answer string) []string {
+	const no = "403 Permission denied$"
+	return []string{no, notFound, no, no, no, no, answer}
+}
+
 func only(answer string) []string { return []string{answer} }
 
 const (
-	readNodes    = `node_prefix "" { policy = "read" }`
-	readServices = `service_prefix "" { policy = "read" }`
-	readBoth     = readNodes + readServices
-	writeWebRule = `service "web" { policy = "write" }`
-	writeWeb     = `'service:write' on "web"`
-	readWeb      = `'service:read' on "web"`
-	writeWeb1    = `'node:write' on "web1"`
-	noNode       = `200 {"Node":null,"Services":null}$`
+	readNodes      = `node_prefix "" { policy = "read" }`
+	readServices   = `service_prefix "" { policy = "read" }`
+	readBoth       = readNodes + readServices
+	writeWebRule   = `service "web" { policy = "write" }`
+	writeWeb       = `'service:write' on "web"`
+	readWeb        = `'service:read' on "web"`
+	writeWeb1      = `'node:write' on "web1"`
+	noEntry        = "404 Must provide both a kind and name to delete$"
+	exactEnds      = "source=db&destination=web"
+	readIntention  = `'intention:read' on "web"`
+	writeIntention = `service "web" { policy = "read" intentions = "write" }`
+	noNode         = `200 {"Node":null,"Services":null}$`
 )
 
 // expectations has every row of the table.
@@ -208,6 +218,22 @@ var expectations = []expectation{
 	{row: "GET /v1/health/connect/{service...}", rules: readBoth, answers: filtered(`200 [{"Node":{"ID":"","Node":"web1"`)},
 	{row: "GET /v1/health/ingress/{service...}", rules: readBoth, answers: filtered("200 []$")},
 	{row: "GET /v1/health/state/{state}", rules: readBoth, answers: filtered(`200 [{"Node":"web1"`)},
+	{row: "PUT /v1/config", body: `{"Kind":"service-defaults","Name":"web"}`, rules: writeWebRule, lacks: writeWeb, answers: only("200 true$")},
+	{row: "GET /v1/config/{entry_kind}", rules: readServices, answers: filtered(`200 [{"Kind":"service-defaults","Name":"web"`)},
+	{row: "DELETE /v1/config/{entry_kind}", rules: writeWebRule, answers: []string{noEntry, notFound, noEntry, noEntry, noEntry, noEntry, noEntry}},
+	{row: "GET /v1/config/{entry_kind}/{entry_name...}", rules: readServices, lacks: readWeb, answers: only(`200 {"Kind":"service-defaults","Name":"web"`)},
+	{row: "DELETE /v1/config/{entry_kind}/{entry_name...}", rules: writeWebRule, lacks: writeWeb, answers: only("200 {}$")},
+	{row: "GET /v1/exported-services", answers: only("200 []$")},
+	{row: "GET /v1/connect/intentions", rules: readServices, answers: filtered(`200 [{"ID":"<intention>"`)},
+	{row: "POST /v1/connect/intentions", body: `{"SourceName":"new","DestinationName":"web","Action":"allow"}`, rules: writeIntention, answers: denied(`200 {"ID":"`)},
+	{row: "GET /v1/connect/intentions/exact", query: exactEnds, rules: readServices, lacks: readIntention, answers: only(`200 {"ID":"<intention>"`)},
+	{row: "PUT /v1/connect/intentions/exact", query: exactEnds, body: `{"Action":"deny"}`, rules: writeIntention, answers: denied("200 true$")},
+	{row: "DELETE /v1/connect/intentions/exact", query: exactEnds, rules: writeIntention, answers: denied("200 true$")},
+	{row: "GET /v1/connect/intentions/match", query: "by=destination&name=web", rules: readServices, lacks: readIntention, answers: only(`200 {"web":[{"ID":"<intention>"`)},
+	{row: "GET /v1/connect/intentions/check", query: exactEnds, rules: readServices, lacks: readWeb, answers: only(`200 {"Allowed":true}$`)},
+	{row: "GET /v1/connect/intentions/{intention}", rules: readServices, lacks: readIntention, answers: only(`200 {"ID":"<intention>"`)},
+	{row: "PUT /v1/connect/intentions/{intention}", body: `{"SourceName":"db","DestinationName":"web","Action":"deny"}`, rules: writeIntention, answers: denied(`200 {"ID":"<intention>"`)},
+	{row: "DELETE /v1/connect/intentions/{intention}", rules: writeIntention, answers: denied("200 true$")},
 	{row: "GET /v1/operator/usage", answers: only(`200 {"Usage":{"dc1":{"Nodes":1,"Services":1`)},
 	{row: "GET /v1/kv/{key...}", query: "keys", rules: `key "k1" { policy = "read" }`, answers: filtered(`200 ["k1"]$`)},
 	{row: "PUT /v1/kv/{key...}", rules: `key "k1" { policy = "write" }`, lacks: `'key:write' on "k1"`, answers: only("200 true$")},
@@ -327,13 +353,16 @@ func (c *crowd) fill() {
 		"Checks":[{"CheckID":"alive"},{"CheckID":"web","ServiceID":"web"}]}`, nil)
 	c.must("PUT", "/v1/agent/service/register", `{"Name":"web","Check":{"TTL":"1h"}}`, nil)
 	c.must("PUT", "/v1/kv/k1", "x", nil)
+	c.must("PUT", "/v1/config", `{"Kind":"service-defaults","Name":"web"}`, nil)
+	var intention struct{ ID string }
+	c.must("POST", "/v1/connect/intentions", `{"SourceName":"db","DestinationName":"web","Action":"allow"}`, &intention)
 	session := create("/v1/session/create", `{"Node":"web1","Checks":[]}`)
-	c.path = strings.NewReplacer("{key...}", "k1", "{session}", session, "{agent_service...}", "web", "{agent_service_name...}", "web", "{agent_check...}", "service:web",
+	c.path = strings.NewReplacer("{key...}", "k1", "{entry_kind}", "service-defaults", "{entry_name...}", "web", "{intention}", intention.ID, "{session}", session, "{agent_service...}", "web", "{agent_service_name...}", "web", "{agent_check...}", "service:web",
 		"{accessor}", token, "{policy_id}", policy, "{policy_name...}", "p", "{role_id}", role, "{role_name}", "r",
 		"{auth_method}", "m", "{login}", login, "{binding_rule}", rule, "{template_name...}", "builtin/dns", "{namespace}", "gone",
 		"{partition}", "gone", "{kind}", "agent", "{addr}", "127.0.0.1", "{node}", "web1",
 		"{node...}", "web1", "{service...}", "web", "{gateway...}", "gw", "{state}", "any", "{profile}", "heap")
-	c.objects = strings.NewReplacer("<token>", token, "<policy>", policy, "<role>", role, "<rule>", rule, "<login>", login, "<session>", session)
+	c.objects = strings.NewReplacer("<token>", token, "<policy>", policy, "<role>", role, "<rule>", rule, "<login>", login, "<session>", session, "<intention>", intention.ID)
 }
 
 // ask makes who's request of a row in a scope, and returns the status and the body.
@@ -501,7 +530,7 @@ func TestTheNamespaceThatARequestNames(t *testing.T) {
 		}
 		c := newCrowd(t, rulesFor(*row, e))
 		want := c.want(*row, e, right, "")
-		if row.namespaced() && row.options&anyNamespace == 0 {
+		if row.namespaced() && (row.options&anyNamespace == 0 || strings.HasPrefix(row.operation, "config.")) { // an entry of the default namespace
 			want = `400 Invalid namespace "*": wildcard is not allowed$`
 		}
 		if got := c.ask(c.http, *row, e, right, "ns=*"); !answered(got, want) {

@@ -84,7 +84,7 @@ func (r *route) maxBody() int64 {
 	switch {
 	case r.options&bigBody != 0:
 		return maxLoginBody
-	case r.options&(kvBody|txnBody) != 0:
+	case r.options&(kvBody|txnBody|entryBody) != 0:
 		return maxValueBody
 	}
 	return maxBody
@@ -280,7 +280,10 @@ func (r *request) decodeScoped(what string, v any, where *tenancy.Scope) error {
 
 // bodyScope completes what a body says about its scope. The body wins over
 // headers, and may not contradict the query (tenancy.md section 4).
-func (r *request) bodyScope(where *tenancy.Scope) error {
+func (r *request) bodyScope(where *tenancy.Scope) error { return r.bodyScopeBy(tenancy.Parse, where) }
+
+// bodyScopeBy is bodyScope where parse says which names are allowed.
+func (r *request) bodyScopeBy(parse func(partition, namespace string) (tenancy.Scope, error), where *tenancy.Scope) error {
 	if differ(where.Namespace, r.inQuery.Namespace) || differ(where.Partition, r.inQuery.Partition) {
 		return errMismatch
 	}
@@ -289,7 +292,7 @@ func (r *request) bodyScope(where *tenancy.Scope) error {
 		Partition: first(where.Partition, r.named.Partition),
 	})
 	var err error
-	*where, err = tenancy.Parse(open.Partition, open.Namespace)
+	*where, err = parse(open.Partition, open.Namespace)
 	return err
 }
 

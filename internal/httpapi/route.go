@@ -52,6 +52,7 @@ const (
 	kvBody                             // a body may be as large as limits.kv_max_value_size says
 	txnBody                            // the same for limits.txn_max_req_len
 	fromNode                           // which agent was asked makes a difference
+	entryBody                          // a body may be as large as a config entry's
 )
 
 type route struct {
@@ -65,7 +66,7 @@ type route struct {
 
 var routes = slices.Concat(tokenRoutes, policyRoutes, roleRoutes, templateRoutes, authMethodRoutes,
 	bindingRuleRoutes, loginRoutes, aclRoutes, explainRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes,
-	memberRoutes, keyringRoutes, coordinateRoutes, catalogRoutes, healthRoutes, kvRoutes, sessionRoutes, txnRoutes, agentServiceRoutes, agentCheckRoutes,
+	memberRoutes, keyringRoutes, coordinateRoutes, catalogRoutes, healthRoutes, configEntryRoutes, intentionRoutes, kvRoutes, sessionRoutes, txnRoutes, agentServiceRoutes, agentCheckRoutes,
 	snapshotRoutes, operatorRoutes, auditRoutes, debugRoutes)
 
 // Routes returns every row of the table, ordered by path and method.
@@ -145,6 +146,8 @@ var missingParts = map[string]string{
 	"session":            "Missing session",
 	"gateway":            "Missing gateway name",
 	"state":              "Missing check state",
+	"intention":          "Missing intention ID",
+	"entry_kind":         "Missing config entry kind",
 	"profile":            "Missing profile",
 }
 

@@ -33,6 +33,9 @@ var parts = strings.NewReplacer(
 	"{session}", "aaaaaaaa-0000-4000-8000-000000000000",
 	"{gateway...}", "nobody",
 	"{state}", "any",
+	"{entry_kind}", "mesh",
+	"{entry_name...}", "nobody",
+	"{intention}", "aaaaaaaa-0000-4000-8000-000000000000",
 	"{profile}", "heap",
 )
 

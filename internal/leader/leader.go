@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/logging"
@@ -44,13 +45,14 @@ type Leader struct {
 	Now   func() time.Time // nil is time.Now
 	Node  string           // this server's name, for the log
 
-	ACLs              bool           // they are enabled
-	InitialManagement logging.Secret // the secret of a token that may do everything; "" is none
-	MeshCA            bool           // the mesh CA is needed: connect or auto_encrypt is on
-	Autopilot         *Autopilot     // nil leaves the servers that replicate as they are
-	Nodes             *Nodes         // nil leaves the catalog as it is
-	Renewals          *kv.Renewals   // of sessions; nil lets no session expire
-	Began             func()         // called when a term's first objects are in place; may be nil
+	ACLs              bool                // they are enabled
+	InitialManagement logging.Secret      // the secret of a token that may do everything; "" is none
+	MeshCA            bool                // the mesh CA is needed: connect or auto_encrypt is on
+	Entries           []configentry.Entry // made where they are missing; settled
+	Autopilot         *Autopilot          // nil leaves the servers that replicate as they are
+	Nodes             *Nodes              // nil leaves the catalog as it is
+	Renewals          *kv.Renewals        // of sessions; nil lets no session expire
+	Began             func()              // called when a term's first objects are in place; may be nil
 }
 
 // Run runs the tasks each time that this server leads, until ctx is done.
@@ -101,6 +103,9 @@ func (l *Leader) lead(ctx context.Context) {
 	}
 	if l.MeshCA {
 		l.retry(ctx, "the mesh CA could not be initialized", l.initCA)
+	}
+	if len(l.Entries) > 0 {
+		l.retry(ctx, "the configured config entries could not be made", l.initEntries)
 	}
 	if l.Began != nil && ctx.Err() == nil {
 		l.Began()
