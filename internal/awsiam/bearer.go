@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/lictor/lictor/internal/errs"
@@ -35,15 +37,20 @@ type BearerInput struct {
 	AccessKeyID         string
 	SecretAccessKey     logging.Secret
 	SessionToken        logging.Secret
+	Self                *Self // remembers what IncludeEntity asks AWS for; nil asks each time
 }
+
+// Self is whose credentials they are, once one bearer token has needed to know. The zero value does not know yet.
+// It is for the credentials of one role or user, and for one goroutine at a time.
+type Self struct{ principal *principal }
 
 // NewBearerToken returns the JSON that logs its maker in with an aws-iam auth
 // method: a signed sts:GetCallerIdentity request that is not sent
 // (authmethods.md sections 4.1 to 4.3). Without IncludeEntity it asks AWS
 // nothing; with it, it calls GetCallerIdentity once to learn its own name. The
 // environment's AWS_ENDPOINT_URL_STS changes where that call goes, never what the token says.
-// It returns errs.Invalid when region or credentials are missing, and
-// errs.Unavailable when STS cannot be reached.
+// It returns errs.Invalid when region or credentials are missing, errs.Throttled when STS asks to slow
+// down, and errs.Unavailable when it cannot be reached.
 func NewBearerToken(ctx context.Context, in BearerInput) (logging.Secret, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
@@ -57,9 +64,16 @@ func NewBearerToken(ctx context.Context, in BearerInput) (logging.Secret, error)
 	}
 	b := bearerBuilder{creds: creds, region: cfg.Region, stsURL: in.STSEndpoint, serverID: in.ServerIDHeaderValue, at: time.Now()}
 	if in.IncludeEntity {
-		if b.entity, err = lookUpSelf(ctx, cfg, in.STSEndpoint); err != nil {
-			return "", err
+		self := in.Self
+		if self == nil {
+			self = &Self{}
 		}
+		if self.principal == nil {
+			if self.principal, err = lookUpSelf(ctx, cfg, in.STSEndpoint); err != nil {
+				return "", err
+			}
+		}
+		b.entity = self.principal
 	}
 	return b.build(ctx)
 }
@@ -98,7 +112,11 @@ func lookUpSelf(ctx context.Context, cfg aws.Config, endpoint string) (*principa
 		return nil, errs.Errorf(errs.Unavailable, "RequestError: send request failed: %w", err)
 	}
 	if err != nil {
-		return nil, errs.Errorf(errs.Denied, "GetCallerIdentity: %w", err)
+		kind := errs.Denied
+		if refusal := (smithy.APIError)(nil); errors.As(err, &refusal) && slices.Contains(throttlingCodes, refusal.ErrorCode()) {
+			kind = errs.Throttled
+		}
+		return nil, errs.Errorf(kind, "GetCallerIdentity: %w", err)
 	}
 	p, err := parseARN(aws.ToString(answer.Arn))
 	if err != nil {

@@ -151,7 +151,7 @@ func TestUserLogsInAtAnEndpoint(t *testing.T) {
 }
 
 func TestWhatNewBearerTokenNeeds(t *testing.T) {
-	localAWS(t)
+	server := localAWS(t)
 	t.Run("a region", func(t *testing.T) {
 		t.Setenv("AWS_REGION", "")
 		_, err := NewBearerToken(t.Context(), BearerInput{AccessKeyID: "a", SecretAccessKey: "b"})
@@ -181,6 +181,20 @@ func TestWhatNewBearerTokenNeeds(t *testing.T) {
 	t.Run("credentials that STS knows", func(t *testing.T) {
 		_, err := NewBearerToken(t.Context(), BearerInput{IncludeEntity: true, AccessKeyID: "AKIAUNKNOWN000000001", SecretAccessKey: "b"})
 		if errs.KindOf(err) != errs.Denied || !strings.Contains(err.Error(), "InvalidClientTokenId") {
+			t.Errorf("got error %v", err)
+		}
+	})
+	t.Run("an STS that is not too busy", func(t *testing.T) {
+		t.Setenv("AWS_MAX_ATTEMPTS", "1")
+		server.Throttle("sts", awslocal.Limit{Rate: 1e-9, Burst: 1})
+		in := BearerInput{IncludeEntity: true, AccessKeyID: awslocal.DemoAccessKey, SecretAccessKey: awslocal.DemoSecret, Self: &Self{}}
+		for range 2 { // of which one asks
+			if _, err := NewBearerToken(t.Context(), in); err != nil {
+				t.Error(err)
+			}
+		}
+		in.Self = nil
+		if _, err := NewBearerToken(t.Context(), in); errs.KindOf(err) != errs.Throttled {
 			t.Errorf("got error %v", err)
 		}
 	})

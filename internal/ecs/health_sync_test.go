@@ -209,3 +209,34 @@ func TestTokensAreRenewed(t *testing.T) {
 		})
 	}
 }
+
+// A client token that cannot be renewed is replaced by one of the auth method that it is from.
+func TestAnotherLoginIsWithTheTokensMethod(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	w := newWorld(t)
+	w.write(serviceTokenFile, "svc")
+	w.write(clientTokenFile, "old")
+	w.answer = func(r *http.Request, body string) (int, any) {
+		switch r.URL.Path {
+		case "/v1/acl/token/self":
+			now := time.Now()
+			return 200, map[string]any{"AuthMethod": "clients", "CreateTime": now.Add(-time.Hour), "ExpirationTime": now.Add(time.Second)}
+		case "/v1/acl/login":
+			if !strings.Contains(body, `"AuthMethod":"clients"`) {
+				t.Errorf("login with %s", body)
+			}
+			return 200, map[string]any{"SecretID": "new"}
+		case "/v1/acl/token/renew":
+			return 403, "no"
+		}
+		return 200, nil
+	}
+	s := w.syncer(fmt.Sprintf(`{"bootstrapDir":%q,"consulLogin":{"enabled":true,"includeEntity":false}}`, w.dir))
+	if _, err := s.renewal(func(string) string { return "" }).look(t.Context(), clientTokenFile); err != nil {
+		t.Fatal(err)
+	}
+	if token, err := readToken(w.dir, clientTokenFile); err != nil || token.Reveal() != "new" {
+		t.Errorf("the file has another token: %v", err)
+	}
+}

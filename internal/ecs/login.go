@@ -52,6 +52,7 @@ func serviceLogin(c *ecsconfig.Config, t *taskmeta.Task, region string) (loginRe
 		aws: awsiam.BearerInput{
 			Region: region, STSEndpoint: l.STSEndpoint, ServerIDHeaderValue: l.ServerIDHeaderValue,
 			IncludeEntity: l.IncludeEntity == nil || *l.IncludeEntity,
+			Self:          &awsiam.Self{}, // attempts that AWS throttles do not ask it again
 		},
 		file: filepath.Join(c.BootstrapDir, serviceTokenFile),
 		mode: 0o600,

@@ -35,12 +35,16 @@ type renewal struct {
 	task   *taskmeta.Task
 	log    *slog.Logger
 	getenv func(string) string
+
+	mu      sync.Mutex        // guards methods
+	methods map[string]string // of the logins that the tokens are from, by file, once they were read
+
 	// use is called after a login, with the file that has the new token and its secret.
 	use func(ctx context.Context, file string, token logging.Secret) error
 }
 
 func (s *syncer) renewal(getenv func(string) string) *renewal {
-	return &renewal{config: s.config, task: s.task, log: s.log, getenv: getenv, use: s.useToken}
+	return &renewal{config: s.config, task: s.task, log: s.log, getenv: getenv, methods: map[string]string{}, use: s.useToken}
 }
 
 // useToken makes a new token the one that is used: the service token here, the client token in
@@ -103,6 +107,9 @@ func (r *renewal) look(ctx context.Context, file string) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
+	r.mu.Lock()
+	r.methods[file] = token.AuthMethod
+	r.mu.Unlock()
 	if token.ExpirationTime == nil {
 		return lookAgain, nil
 	}
@@ -159,6 +166,11 @@ func (r *renewal) loginAgain(ctx context.Context, servers *api.Client, file stri
 		request.method, request.mode = DefaultClientMethod, 0o644
 		request.file = filepath.Join(r.config.BootstrapDir, clientTokenFile)
 	}
+	r.mu.Lock()
+	if method := r.methods[file]; method != "" {
+		request.method = method
+	}
+	r.mu.Unlock()
 	token, err := request.login(ctx, servers)
 	if err != nil {
 		return fmt.Errorf("login: %w", err)
