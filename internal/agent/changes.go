@@ -94,6 +94,10 @@ func (r *Resolver) tell(c endpoint.Change, first bool) {
 	for _, f := range r.flights {
 		f.note(c)
 	}
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
 	for key, k := range r.known {
 		switch {
 		case c.Kind != endpoint.ChangeToken:
@@ -105,6 +109,16 @@ func (r *Resolver) tell(c endpoint.Change, first bool) {
 			k.stale = true
 		}
 	}
+}
+
+// Changed returns a channel that is closed after a server has told of the next change.
+func (r *Resolver) Changed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return r.changed
 }
 
 // lost notes that nobody tells of changes.

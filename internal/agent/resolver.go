@@ -72,9 +72,10 @@ type Resolver struct {
 	mu      sync.Mutex // guards what follows
 	known   map[secretKey]*known
 	flights map[secretKey]*flight
-	live    bool      // a server tells of changes
-	failed  time.Time // when no server answered last; zero after an answer
-	since   time.Time // of the first failure after an answer
+	live    bool          // a server tells of changes
+	changed chan struct{} // closed at the next change; nil before anybody waits
+	failed  time.Time     // when no server answered last; zero after an answer
+	since   time.Time     // of the first failure after an answer
 	stats   ResolverStats
 }
 

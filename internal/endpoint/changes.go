@@ -142,6 +142,21 @@ func (f *ChangeFeed) Next(ctx context.Context) ([]Change, error) {
 	}
 }
 
+// Changed returns a channel that is closed after the next change.
+func (c *Changes) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wait()
+}
+
+// wait returns the channel that the next wake-up closes. c.mu is held.
+func (c *Changes) wait() <-chan struct{} {
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
+	return c.changed
+}
+
 // ready returns what there is to tell now, or a channel that is closed when
 // something has changed.
 func (f *ChangeFeed) ready() ([]Change, <-chan struct{}) {
@@ -161,8 +176,5 @@ func (f *ChangeFeed) ready() ([]Change, <-chan struct{}) {
 	if len(told) == 0 && now.Sub(f.told) >= ChangeBeat && now.Sub(c.confirmed) < ChangeBeat {
 		told = []Change{{Kind: ChangeAlive, Index: c.last}}
 	}
-	if c.changed == nil {
-		c.changed = make(chan struct{})
-	}
-	return told, c.changed
+	return told, c.wait()
 }

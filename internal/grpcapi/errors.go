@@ -1,0 +1,54 @@
+package grpcapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/logging"
+)
+
+// outcome is how an error ends a call: in gRPC, and as the HTTP status of the same error.
+type outcome struct {
+	code   codes.Code
+	status int
+}
+
+var outcomes = map[errs.Kind]outcome{
+	errs.Internal:     {codes.Internal, http.StatusInternalServerError},
+	errs.Invalid:      {codes.InvalidArgument, http.StatusBadRequest},
+	errs.NotFound:     {codes.NotFound, http.StatusNotFound},
+	errs.Denied:       {codes.PermissionDenied, http.StatusForbidden},
+	errs.Unauthorized: {codes.Unauthenticated, http.StatusUnauthorized},
+	errs.Conflict:     {codes.Aborted, http.StatusConflict},
+	errs.Unavailable:  {codes.Unavailable, http.StatusServiceUnavailable},
+	errs.Throttled:    {codes.ResourceExhausted, http.StatusTooManyRequests},
+}
+
+// answer turns the error that ends a call into what the other side is told, and the HTTP status for
+// the audit trail. What went wrong inside is logged, not told.
+func answer(err error, log *slog.Logger) (told error, code int) {
+	switch already, ok := status.FromError(err); {
+	case err == nil:
+		return nil, http.StatusOK
+	case errors.Is(err, acl.ErrNotFound):
+		return status.Error(codes.Unauthenticated, "unauthenticated: "+acl.ErrNotFound.Error()), http.StatusForbidden
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, "the stream has ended"), http.StatusOK
+	case ok:
+		return already.Err(), http.StatusInternalServerError
+	}
+	out := outcomes[errs.KindOf(err)]
+	text := err.Error()
+	if out.code == codes.Internal {
+		log.Error("a call of gRPC failed", logging.Err, err)
+		text = "internal error"
+	}
+	return status.Error(out.code, text), out.status
+}
