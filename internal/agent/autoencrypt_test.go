@@ -43,7 +43,7 @@ func newSigner(t testing.TB) *signer {
 
 // rotate makes another root active.
 func (s *signer) rotate() {
-	root, err := ca.NewMeshRoot(clusterID, time.Now(), ca.MeshRootLife)
+	root, err := ca.BuiltIn{}.NewRoot(s.t.Context(), ca.RootSpec{Settings: ca.Settings{Config: ca.DefaultConfig(), ClusterID: clusterID}, Now: time.Now()})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -81,11 +81,11 @@ func (s *signer) sign(addr string, r *http.Request) *http.Response {
 	defer s.mu.Unlock()
 	s.tokens = append(s.tokens, r.Header.Get("X-Consul-Token"))
 	id := ca.AgentID{TrustDomain: s.root.TrustDomain, Partition: req.Partition, Datacenter: req.Datacenter, Node: req.NodeName}
-	cert, err := s.root.SignAgent([]byte(req.CSR), ca.AgentNames{ID: id, DNS: req.DNSSAN, IPs: req.IPSAN}, time.Now())
+	cert, err := ca.Signer{Provider: ca.BuiltIn{}, Root: &s.root}.SignAgent(r.Context(), []byte(req.CSR), ca.AgentNames{ID: id, DNS: req.DNSSAN, IPs: req.IPSAN}, time.Now())
 	if err != nil {
 		return respond(http.StatusBadRequest, err.Error())
 	}
-	a := endpoint.SignAnswer{Certificate: string(cert), Mesh: s.list(), ManualCARoots: []string{"manual"}, VerifyServerHostname: true}
+	a := endpoint.SignAnswer{Certificate: cert.Chain, Mesh: s.list(), ManualCARoots: []string{"manual"}, VerifyServerHostname: true}
 	if s.forge != nil && addr == s.forger {
 		s.forge(&a)
 	}
@@ -396,7 +396,7 @@ func TestARefusedCertificateIsRenewed(t *testing.T) {
 
 // What a server answers is taken only if it is for this agent; others are asked.
 func TestAttack_AnAnswerForSomebodyElse(t *testing.T) {
-	other, err := ca.NewMeshRoot("ffffffff-0000-4000-8000-000000000001", time.Now(), ca.MeshRootLife)
+	other, err := ca.BuiltIn{}.NewRoot(t.Context(), ca.RootSpec{Settings: ca.Settings{Config: ca.DefaultConfig(), ClusterID: "ffffffff-0000-4000-8000-000000000001"}, Now: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,11 +406,11 @@ func TestAttack_AnAnswerForSomebodyElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := ca.AgentID{TrustDomain: root.TrustDomain, Datacenter: "dc1", Node: node}
-		cert, err := root.SignAgent(csr, ca.AgentNames{ID: id}, time.Now())
+		cert, err := ca.Signer{Provider: ca.BuiltIn{}, Root: &root}.SignAgent(t.Context(), csr, ca.AgentNames{ID: id}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return string(cert)
+		return cert.Chain
 	}
 	tests := map[string]func(*testing.T, *signer, *endpoint.SignAnswer){
 		"nothing":         func(_ *testing.T, _ *signer, a *endpoint.SignAnswer) { *a = endpoint.SignAnswer{} },

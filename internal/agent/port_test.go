@@ -26,7 +26,7 @@ func TestOverARealServerPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := ca.NewMeshRoot(clusterID, time.Now(), ca.MeshRootLife)
+	root, err := ca.BuiltIn{}.NewRoot(t.Context(), ca.RootSpec{Settings: ca.Settings{Config: ca.DefaultConfig(), ClusterID: clusterID}, Now: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +49,12 @@ func TestOverARealServerPort(t *testing.T) {
 			t.Error(err)
 		}
 		id := ca.AgentID{TrustDomain: root.TrustDomain, Datacenter: "dc1", Node: req.NodeName}
-		cert, err := root.SignAgent([]byte(req.CSR), ca.AgentNames{ID: id}, time.Now())
+		cert, err := ca.Signer{Provider: ca.BuiltIn{}, Root: &root}.SignAgent(r.Context(), []byte(req.CSR), ca.AgentNames{ID: id}, time.Now())
 		if err != nil {
 			t.Error(err)
 		}
 		_ = json.NewEncoder(w).Encode(endpoint.SignAnswer{
-			Certificate: string(cert), ManualCARoots: []string{string(authority.Cert)},
+			Certificate: cert.Chain, ManualCARoots: []string{string(authority.Cert)},
 			Mesh: endpoint.CARootList{
 				ActiveRootID: root.ID, TrustDomain: root.TrustDomain, Roots: []endpoint.CARoot{{ID: root.ID, RootCert: root.RootCert}},
 			},

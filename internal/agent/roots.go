@@ -169,7 +169,7 @@ func sameRoots(a, b endpoint.CARootList) bool {
 		return false
 	}
 	for i := range a.Roots {
-		if a.Roots[i].ID != b.Roots[i].ID {
+		if a.Roots[i].ID != b.Roots[i].ID || a.Roots[i].ModifyIndex != b.Roots[i].ModifyIndex {
 			return false
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/logging"
 )
 
 // Client sends a request to the server port at an address, "ip:port". A
@@ -60,6 +61,15 @@ func (e *refusal) definite() bool {
 // request has to be one that changes nothing. The error of a request that every server
 // failed is errs.Unavailable; a definite refusal is returned as it is.
 func (s Servers) ask(ctx context.Context, method, path string, body, out any) error {
+	return s.askAs(ctx, "", method, path, body, out)
+}
+
+// askAs is ask with a caller's token.
+func (s Servers) askAs(ctx context.Context, token logging.Secret, method, path string, body, out any) error {
+	header := http.Header{}
+	if token != "" {
+		header.Set("X-Consul-Token", token.Reveal())
+	}
 	addrs := s.Addrs()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,7 +82,7 @@ func (s Servers) ask(ctx context.Context, method, path string, body, out any) er
 		try, cancel := context.WithTimeout(ctx, askTime)
 		defer cancel()
 		var o outcome
-		_, o.err = call(try, s.Client, addr, method, path, nil, body, &o.data)
+		_, o.err = call(try, s.Client, addr, method, path, header, body, &o.data)
 		outcomes <- o
 	}
 	slow := time.NewTicker(slowTime)

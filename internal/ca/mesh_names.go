@@ -13,19 +13,23 @@ import (
 const maxSANs = 32
 
 var (
-	// pathSegment is what may stand in an agent's URI as its node or
-	// datacenter: nothing that a parser reads as more than one segment.
+	// pathSegment is what may stand in a SPIFFE ID as a name: nothing that a
+	// parser reads as more than one segment.
 	pathSegment = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,253}$`)
 
 	dnsName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 )
+
+func isSegment(part string) bool {
+	return pathSegment.MatchString(part) && strings.Trim(part, ".") != ""
+}
 
 // Check returns errs.Invalid unless a client agent may have these names. A
 // name that servers are known by, in the cluster's DNS domain, is not for
 // agents, and neither is a wildcard that would cover one.
 func (n AgentNames) Check(domain string) error {
 	for _, part := range []string{n.ID.Node, n.ID.Datacenter} {
-		if !pathSegment.MatchString(part) || strings.Trim(part, ".") == "" {
+		if !isSegment(part) {
 			return errs.Errorf(errs.Invalid, "Invalid node name or datacenter for a certificate: %q", part)
 		}
 	}

@@ -35,12 +35,20 @@ var (
 
 func meshRoot(t testing.TB) *Root {
 	t.Helper()
-	r, err := NewMeshRoot(clusterID, meshNow, MeshRootLife)
+	return newRoot(t, Settings{Config: DefaultConfig(), ClusterID: clusterID})
+}
+
+func newRoot(t testing.TB, s Settings) *Root {
+	t.Helper()
+	r, err := BuiltIn{}.NewRoot(t.Context(), RootSpec{Settings: s, Now: meshNow})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &r
 }
+
+// signer signs with a root, for three days.
+func signer(r *Root) Signer { return Signer{Provider: BuiltIn{}, Root: r} }
 
 // csr returns a signing request with a template's names.
 func csr(t testing.TB, key crypto.Signer, template x509.CertificateRequest) []byte {
@@ -64,17 +72,16 @@ func ecKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 // sign returns what r makes of a signing request for names.
 func sign(t testing.TB, r *Root, request []byte) *x509.Certificate {
 	t.Helper()
-	text, err := r.SignAgent(request, names, meshNow)
+	leaf, err := signer(r).SignAgent(t.Context(), request, names, meshNow)
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, rest := pem.Decode(text)
-	if block == nil || len(rest) > 0 {
-		t.Fatalf("not one certificate: %s", text)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	cert, err := parseCert(leaf.Chain)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if leaf.Serial != colonHex(cert.SerialNumber.Bytes()) || !leaf.NotAfter.Equal(cert.NotAfter) || !leaf.NotBefore.Equal(cert.NotBefore) {
+		t.Errorf("%+v is said of %v", leaf, cert)
 	}
 	return cert
 }
@@ -189,12 +196,14 @@ func TestAnAgentsCertificateIsValidForThreeDays(t *testing.T) {
 }
 
 func TestACertificateDoesNotOutliveItsRoot(t *testing.T) {
-	r, err := NewMeshRoot(clusterID, meshNow, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cert := sign(t, &r, csr(t, ecKey(t, elliptic.P256()), x509.CertificateRequest{})); !cert.NotAfter.Equal(meshNow.Add(time.Hour)) {
+	brief := Settings{Config: DefaultConfig(), ClusterID: clusterID}
+	brief.RootCertTTL = time.Hour
+	r := newRoot(t, brief)
+	if cert := sign(t, r, csr(t, ecKey(t, elliptic.P256()), x509.CertificateRequest{})); !cert.NotAfter.Equal(meshNow.Add(time.Hour)) {
 		t.Errorf("valid until %v", cert.NotAfter)
+	}
+	if _, err := signer(r).SignAgent(t.Context(), csr(t, ecKey(t, elliptic.P256()), x509.CertificateRequest{}), names, meshNow.Add(2*time.Hour)); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("an expired root signs: %v", err)
 	}
 }
 
@@ -234,10 +243,7 @@ func TestCVE_2021_32574_AForeignTrustDomainDoesNotCount(t *testing.T) {
 	if err != nil || id.TrustDomain != r.TrustDomain {
 		t.Errorf("got %+v, %v", id, err)
 	}
-	other, err := NewMeshRoot("ffffffff-0000-4000-8000-000000000001", meshNow, MeshRootLife)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := newRoot(t, Settings{Config: DefaultConfig(), ClusterID: "ffffffff-0000-4000-8000-000000000001"})
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(other.RootCert))
 	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: meshNow}); err == nil {
@@ -271,7 +277,7 @@ func TestARefusedCSR(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := meshRoot(t).SignAgent(tc.csr, names, meshNow)
+			_, err := signer(meshRoot(t)).SignAgent(t.Context(), tc.csr, names, meshNow)
 			if err == nil || errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("got %v", err)
 			}
@@ -370,15 +376,14 @@ func FuzzSignAgent(f *testing.F) {
 	f.Add(csr(f, ecKey(f, elliptic.P384()), x509.CertificateRequest{DNSNames: []string{"server.dc1.consul"}}))
 	f.Add([]byte("-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n"))
 	f.Fuzz(func(t *testing.T, request []byte) {
-		text, err := r.SignAgent(request, names, meshNow)
+		leaf, err := signer(r).SignAgent(t.Context(), request, names, meshNow)
 		if err != nil {
 			if errs.KindOf(err) != errs.Invalid {
 				t.Errorf("got %v", err)
 			}
 			return
 		}
-		block, _ := pem.Decode(text)
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := parseCert(leaf.Chain)
 		if err != nil || len(cert.URIs) != 1 || len(cert.DNSNames) != 2 {
 			t.Errorf("got %v, %v", cert, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/daemon"
 )
 
@@ -132,6 +133,11 @@ func derive(c *daemon.Config, all values, host Host) (err error) {
 	}
 	if rpc := &c.TLS.InternalRPC; rpc.VerifyServerHostname {
 		rpc.VerifyOutgoing = true
+	}
+	if unset("connect.ca_config") {
+		if c.MeshCA, err = ca.ParseSettings(c.MeshCA.Provider, nil); err != nil {
+			return err
+		}
 	}
 	c.TLS.GRPC.VerifyOutgoing = false // nothing calls out on gRPC
 	if c.Dev {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/autopilot"
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/daemon"
 	"github.com/lictor/lictor/internal/local"
 )
@@ -71,10 +72,10 @@ func TestDefaultsOfAClientAgent(t *testing.T) {
 		NodeName: "host1", Datacenter: "dc1", PrimaryDatacenter: "dc1", Domain: "consul", DataDir: "/d",
 		BindAddr: "0.0.0.0", AdvertiseAddr: "10.0.3.17", ClientAddrs: []string{"127.0.0.1"},
 		Ports:         daemon.Ports{DNS: 8600, HTTP: 8500, HTTPS: -1, GRPC: -1, GRPCTLS: -1, SerfLAN: 8301, SerfWAN: 8302, Server: 8300},
-		RetryInterval: 30 * time.Second, ReconnectTimeout: 72 * time.Hour, LeaveOnTerminate: true, CentralSvcConfig: true, ConnectEnabled: true,
+		RetryInterval: 30 * time.Second, ReconnectTimeout: 72 * time.Hour, LeaveOnTerminate: true, CentralSvcConfig: true, ConnectEnabled: true, MeshCA: ca.Settings{Config: ca.DefaultConfig()},
 		DefaultQueryTime: 300 * time.Second, MaxQueryTime: 600 * time.Second, EncryptVerifyIn: true, EncryptVerifyOut: true,
 		SnapshotThreshold: 16384, SnapshotInterval: 30 * time.Second, TrailingLogs: 10000, RPCHold: 7 * time.Second,
-		SessionTTLMin: 10 * time.Second, RaftMultiplier: 1, Autopilot: autopilot.Default(),
+		SessionTTLMin: 10 * time.Second, RaftMultiplier: 1, GRPCKeepaliveInterval: 30 * time.Second, GRPCKeepaliveTimeout: 20 * time.Second, Autopilot: autopilot.Default(),
 	}
 	want.CheckUpdates, want.CheckOutputMax, want.SidecarPorts = 5*time.Minute, 4096, local.Ports{Min: 21000, Max: 21255}
 	want.ACL.DefaultPolicy, want.ACL.DownPolicy = "allow", "extend-cache"
@@ -116,6 +117,7 @@ func TestMergeOrder(t *testing.T) {
 			node_meta { a = "1" b = "1" } acl { enabled = true tokens { agent = "x" } } service { name = "s1" }`,
 		"d/a.json":  `{"node_name": "B", "recursors": ["f2"], "retry_join": ["10.0.0.2"], "node_meta": {"b": "2"}}`,
 		"d/b.hcl":   `acl { tokens { default = "y" } } service { name = "s2" } service { name = "s3" }`,
+		"d/b2.json": " \n",
 		"d/c.txt":   `this is skipped`,
 		"d/e/x.hcl": `this_directory_is_not_read = true`,
 		"d/f.hcl":   `log_level = "warn"`,

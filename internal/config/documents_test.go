@@ -63,8 +63,7 @@ func TestTheClientAgentOfATask(t *testing.T) {
 		"acl":            {[]any{c.ACL.Enabled, c.ACL.DefaultPolicy, c.ACL.DownPolicy}, []any{true, "deny", "async-cache"}},
 		"agent token":    {c.ACL.Tokens.Agent.Reveal(), "1b1c7d8e-0000-4000-8000-000000000001"},
 		"partition":      {c.Partition, "part-1"},
-		"without effect": {strings.Join(c.Idle, " "), "addresses.dns addresses.grpc " +
-			"enable_central_service_config ports.grpc telemetry.disable_compat_1.9"},
+		"without effect": {strings.Join(c.Idle, " "), "addresses.dns enable_central_service_config telemetry.disable_compat_1.9"},
 		"audit": {c.Audit, daemon.Audit{Enabled: true, Sinks: []daemon.AuditSink{
 			{Name: "stdout", Type: "file", Format: "json", Path: "/dev/stdout", DeliveryGuarantee: "best-effort"}}}},
 	} {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/check"
 	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/daemon"
@@ -137,6 +138,12 @@ func assign(p, v any) error {
 		*p = v.([]string)
 	case *map[string]string:
 		*p = v.(map[string]string)
+	case *ca.Settings:
+		settings, err := ca.ParseSettings(p.Provider, plain(v).(map[string]any))
+		if err != nil {
+			return err
+		}
+		*p = settings
 	case *[]local.ServiceDefinition:
 		*p = appendDefined(*p, v)
 	case *[]check.Definition:

@@ -69,6 +69,10 @@ var agentFields = []field{
 		note: "Merge config entries into the services registered with this agent.", effect: idle},
 	{key: "connect.enabled", kind: boolean, def: "true", into: func(c *conf) any { return &c.ConnectEnabled },
 		note: "Servers keep a CA for the service mesh. auto_encrypt.allow_tls needs it and turns it on."},
+	{key: "connect.ca_provider", def: "consul", into: func(c *conf) any { return &c.MeshCA.Provider },
+		note: "The provider of that CA; `consul` is the built-in one. This and what follows counts for a cluster that begins; later `consul connect ca set-config` does."},
+	{key: "connect.ca_config", kind: opaque, into: func(c *conf) any { return &c.MeshCA },
+		note: "The provider's configuration: leaf_cert_ttl, private_key_type and others, see [mesh.md](mesh.md). cluster_id is the UUID in the trust domain."},
 }
 
 var raftFields = []field{
@@ -82,6 +86,10 @@ var raftFields = []field{
 		note: "The shortest TTL that a session may have."},
 	{key: "performance.rpc_hold_timeout", kind: duration, def: "7s", into: func(c *conf) any { return &c.RPCHold },
 		note: "How long a request waits for a leader or a server while there is none."},
+	{key: "performance.grpc_keepalive_interval", kind: duration, def: "30s", into: func(c *conf) any { return &c.GRPCKeepaliveInterval },
+		note: "How long a proxy may be silent on gRPC before it is pinged."},
+	{key: "performance.grpc_keepalive_timeout", kind: duration, def: "20s", into: func(c *conf) any { return &c.GRPCKeepaliveTimeout },
+		note: "Time for its answer, after which the connection ends."},
 	{key: "performance.raft_multiplier", kind: integer, def: "1", into: func(c *conf) any { return &c.RaftMultiplier },
 		note: "How many times 700 ms a server hears nothing from the leader before it wants to be elected: 1 to 10, the same on every server."},
 }

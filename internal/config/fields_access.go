@@ -49,7 +49,7 @@ func tlsFields() []field {
 		{"defaults", func(c *conf) []*listener { return []*listener{&c.TLS.InternalRPC, &c.TLS.HTTPS, &c.TLS.GRPC} }, acts},
 		{"https", func(c *conf) []*listener { return []*listener{&c.TLS.HTTPS} }, acts},
 		{"internal_rpc", func(c *conf) []*listener { return []*listener{&c.TLS.InternalRPC} }, acts},
-		{"grpc", func(c *conf) []*listener { return []*listener{&c.TLS.GRPC} }, idle},
+		{"grpc", func(c *conf) []*listener { return []*listener{&c.TLS.GRPC} }, acts},
 	}
 	rows := []struct {
 		field

@@ -38,7 +38,7 @@ func idleFields() []field {
 		withoutEffect(idle, "http_config.", boolean, "use_cache"),
 		withoutEffect(idle, "limits.", duration, "rpc_client_timeout"),
 
-		withoutEffect(idle, "performance.", duration, "leave_drain_time grpc_keepalive_interval grpc_keepalive_timeout"),
+		withoutEffect(idle, "performance.", duration, "leave_drain_time"),
 		withoutEffect(inert, "unix_sockets.", text, "user group mode"),
 
 		withoutEffect(idle, "ui_config.", text, `dir:ui-dir content_path:ui-content-path metrics_provider
@@ -51,8 +51,6 @@ func idleFields() []field {
 		withoutEffect(idle, "telemetry.", boolean, "enable_host_metrics disable_compat_*"),
 
 		withoutEffect(idle, "connect.", boolean, "enable_mesh_gateway_wan_federation"),
-		withoutEffect(idle, "connect.", text, "ca_provider"),
-		withoutEffect(idle, "connect.", opaque, "ca_config"),
 		withoutEffect(idle, "locality.", text, "region zone"),
 		withoutEffect(idle, "peering.", boolean, "enabled"),
 		withoutEffect(idle, "rpc.", boolean, "enable_streaming"),

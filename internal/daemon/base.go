@@ -39,7 +39,9 @@ type base struct {
 
 	tokens     *httpapi.AgentTokens
 	https      certificates
+	grpcTLS    certificates
 	listeners  []*listener
+	grpc       []*grpcListener
 	public     http.Handler       // of the listeners
 	nameWanted atomic.Bool        // servers told auto_encrypt that their name is to be verified
 	reloaded   func(Config) error // applies what else of a reload a role can; nil if nothing

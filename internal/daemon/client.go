@@ -22,6 +22,7 @@ type client struct {
 	bare     *peer.Client       // presents no certificate; only with auto_encrypt
 	auto     *agent.AutoEncrypt // nil without auto_encrypt
 	roots    *agent.Roots
+	mesh     *clientMesh
 	resolver *agent.Resolver
 	open     chan struct{} // closed from the start: its listeners are all that it needs
 }
@@ -66,6 +67,7 @@ func (c *client) start(ctx context.Context) error {
 	if err := c.obtainCertificate(ctx); err != nil {
 		return err
 	}
+	c.mesh = newClientMesh(c, servers)
 	if err := c.openGossip(); err != nil {
 		return err
 	}
@@ -76,6 +78,7 @@ func (c *client) start(ctx context.Context) error {
 		Local:      c.local,
 		Resolver:   c.resolver,
 		CARoots:    c.roots,
+		Mesh:       c.mesh,
 		Datacenter: c.cfg.Datacenter,
 		NodeName:   c.cfg.NodeName,
 		Partition:  c.cfg.Partition,
@@ -90,6 +93,9 @@ func (c *client) start(ctx context.Context) error {
 		Forward:    &forward.Forwarder{Client: c.peers, Servers: c.serverAddrs, Hold: c.cfg.RPCHold},
 	}
 	c.own.handler = api.OwnHandler()
+	if err := c.openGRPC(api, c.resolver, c.resolver.Changed); err != nil {
+		return err
+	}
 	return c.openListeners(api.Handler())
 }
 
@@ -170,7 +176,12 @@ func (c *client) useCertificate(o agent.Obtained) error {
 		return err
 	}
 	if c.cfg.Ports.HTTPS > 0 && c.cfg.TLS.HTTPS.CertFile == "" {
-		return c.https.use(o.Pair, c.cfg.TLS.HTTPS)
+		if err := c.https.use(o.Pair, c.cfg.TLS.HTTPS); err != nil {
+			return err
+		}
+	}
+	if own := c.cfg.TLS.GRPC; c.cfg.Ports.GRPCTLS > 0 && own.UseAutoCert && own.CertFile == "" {
+		return c.grpcTLS.use(o.Pair, own)
 	}
 	return nil
 }
@@ -197,6 +208,7 @@ func (c *client) tasks() []task {
 		{"join", c.join},
 		{"tokens", c.resolver.Run},
 		{"mesh roots", c.roots.Run},
+		{"leafs", c.mesh.leafs.Run},
 	}
 	if c.auto != nil {
 		tasks = append(tasks, task{"certificate", c.auto.Run})

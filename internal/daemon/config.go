@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/autopilot"
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/check"
 	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/local"
@@ -48,6 +49,7 @@ type Config struct {
 	AdvertiseReconn   time.Duration
 	CentralSvcConfig  bool
 	ConnectEnabled    bool
+	MeshCA            ca.Settings // what a cluster begins with; zero is the defaults
 	EnableDebug       bool
 	DisableKeyring    bool
 	DefaultQueryTime  time.Duration // of a blocking query without wait
@@ -84,8 +86,12 @@ type Config struct {
 	Audit       Audit
 	HTTP        HTTP
 	Limits      Limits
-	Telemetry   Telemetry
-	Log         logging.Config
+
+	GRPCKeepaliveInterval time.Duration // of silence before a proxy is pinged; 0 is 30 s
+	GRPCKeepaliveTimeout  time.Duration // for its answer; 0 is 20 s
+
+	Telemetry Telemetry
+	Log       logging.Config
 
 	Idle []string // keys of the settings given that nothing acts on yet, to be logged once
 }

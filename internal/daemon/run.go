@@ -32,6 +32,9 @@ func (b *base) run(ctx context.Context, r role) error {
 	for _, l := range b.listeners {
 		tasks = append(tasks, task{l.protocol, l.serve})
 	}
+	for _, l := range b.grpc {
+		tasks = append(tasks, task{"grpc", l.serve})
+	}
 	failed := runAll(life, tasks)
 	go b.announce(life, r.ready())
 	err := b.wait(ctx, failed, r)
@@ -151,6 +154,9 @@ func (b *base) drain() {
 	for _, l := range b.listeners {
 		closing.Go(func() { l.shutdown(ctx) })
 	}
+	for _, l := range b.grpc {
+		closing.Go(l.shutdown)
+	}
 	closing.Wait()
 }
 
@@ -185,6 +191,11 @@ func (b *base) reload() error {
 	obtained := b.cfg.AutoEncrypt.TLS && next.TLS.HTTPS.CertFile == "" // by auto_encrypt, from no file
 	if b.cfg.Ports.HTTPS > 0 && !obtained {
 		if err := b.https.load(next.TLS.HTTPS); err != nil {
+			return err
+		}
+	}
+	if b.grpcTLS.loaded() && next.TLS.GRPC.CertFile != "" {
+		if err := b.grpcTLS.load(next.TLS.GRPC); err != nil {
 			return err
 		}
 	}

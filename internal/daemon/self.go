@@ -32,6 +32,7 @@ func (b *base) self(role stats) httpapi.Self {
 		Member:      httpapi.AgentMember(b.gossip.Self()),
 		Stats:       b.stats(cfg, role()),
 		Meta:        nodeMeta(cfg),
+		XDS:         b.xds(),
 	}
 }
 

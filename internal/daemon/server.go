@@ -29,6 +29,7 @@ type server struct {
 	consistency *endpoint.Consistency
 	changes     *endpoint.Changes
 	roots       *endpoint.CARoots
+	mesh        *serverMesh
 	asker       *autopilot.Asker
 	leader      *leader.Leader
 	api         serverAPI
@@ -101,7 +102,10 @@ func (s *server) open() error {
 	if err := s.openLocal(); err != nil {
 		return err
 	}
-	s.assemble()
+	api := s.assemble()
+	if err := s.openGRPC(api, api.Resolver, s.changes.Changed); err != nil {
+		return err
+	}
 	return s.openListeners(s.api.public)
 }
 
@@ -140,6 +144,7 @@ func (s *server) tasks() []task {
 		{"begin", s.begin},
 		{"changes", s.changes.Run},
 		{"mesh roots", s.trustMesh},
+		{"leafs", s.mesh.run},
 		{"ready", s.awaitLeader},
 	}
 }

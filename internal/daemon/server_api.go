@@ -14,6 +14,7 @@ import (
 	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/autopilot"
 	"github.com/lictor/lictor/internal/awsiam"
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/forward"
 	"github.com/lictor/lictor/internal/httpapi"
@@ -26,7 +27,7 @@ import (
 type serverAPI struct{ public, peer http.Handler }
 
 // assemble builds the operations and their edges, and the leader's tasks.
-func (s *server) assemble() {
+func (s *server) assemble() *httpapi.API {
 	s.forward = &forward.Forwarder{Client: s.peers, Leader: s.raft.Route, Hold: s.cfg.RPCHold}
 	s.consistency = &endpoint.Consistency{Raft: s.raft, Ask: s.forward.ReadIndex, Hold: s.cfg.RPCHold}
 	s.changes = &endpoint.Changes{CatchUp: s.consistency.CatchUp}
@@ -60,7 +61,6 @@ func (s *server) assemble() {
 		Metrics:     s.metrics,
 		Admit:       s.admitLogin(),
 	}}}
-	mesh := s.cfg.ConnectEnabled || s.cfg.AutoEncrypt.AllowTLS
 	s.leader = &leader.Leader{
 		Raft:              s.raft,
 		Store:             s.store,
@@ -68,14 +68,15 @@ func (s *server) assemble() {
 		Node:              s.cfg.NodeName,
 		ACLs:              s.cfg.ACL.Enabled,
 		InitialManagement: s.cfg.ACL.Tokens.InitialManagement,
-		MeshCA:            mesh,
+		MeshCA:            s.meshCA(),
 		Entries:           s.cfg.BootstrapEntries,
 		Autopilot:         pilot,
 		Renewals:          &kv.Renewals{},
 		Nodes:             &leader.Nodes{Members: s.gossip.Members, Changed: s.nodes, Datacenter: s.cfg.Datacenter},
 		Began:             sync.OnceFunc(func() { close(s.led) }),
 	}
-	s.roots = &endpoint.CARoots{Backend: backend, Off: !mesh}
+	intentions := &endpoint.Intentions{Backend: backend, DefaultPolicy: s.cfg.DefaultIntentionPolicy}
+	s.openMesh(backend, intentions)
 	agent := s.agent(s.stats)
 	agent.Peers = s.raft.Peers
 	agent.Ready = s.canRead
@@ -97,6 +98,8 @@ func (s *server) assemble() {
 		Namespaces:   &endpoint.Namespaces{Backend: backend},
 		Authorizes:   &endpoint.Authorizes{Backend: backend},
 		CARoots:      s.roots,
+		CAConfigs:    &endpoint.CAConfigs{Backend: backend, Providers: ca.BuiltInProviders(), Off: !s.cfg.mesh()},
+		Mesh:         s.mesh,
 		KVs:          &endpoint.KVs{Backend: backend, ListPolicy: s.cfg.ACL.EnableKeyListPolicy},
 		Sessions:     &endpoint.Sessions{Backend: backend, Renewals: s.leader.Renewals, MinTTL: s.cfg.SessionTTLMin},
 		Txns: &endpoint.Txns{
@@ -106,7 +109,7 @@ func (s *server) assemble() {
 		RaftServers: &endpoint.RaftServers{Backend: backend, Peers: s.raft, Members: s.servers, Asker: s.asker},
 		Catalog:     &endpoint.Catalog{Backend: backend, Datacenter: s.cfg.Datacenter, Coordinates: s.gossip.Coordinates},
 		Entries:     &endpoint.ConfigEntries{Backend: backend},
-		Intentions:  &endpoint.Intentions{Backend: backend, DefaultPolicy: s.cfg.DefaultIntentionPolicy},
+		Intentions:  intentions,
 		Autopilots:  &endpoint.Autopilots{Backend: backend, Initial: s.cfg.Autopilot, Look: pilot.State},
 		Local:       s.local,
 		Datacenter:  s.cfg.Datacenter,
@@ -128,11 +131,14 @@ func (s *server) assemble() {
 			Resolver:     resolver,
 			Changes:      s.changes,
 			AutoEncrypts: s.autoEncrypts(backend),
+			Leafs:        s.mesh.signs,
+			Authorizes:   s.mesh.authorizes,
 		},
 	}
 	s.metrics.OnRead(func() { s.observeServer(backend, pilot) })
 	s.own.handler = a.OwnHandler()
 	s.api = serverAPI{public: a.Handler(), peer: a.PeerHandler()}
+	return a
 }
 
 func (s *server) servers() []autopilot.Member { return leader.ServerMembers(s.gossip.Members()) }
@@ -141,6 +147,7 @@ func (s *server) servers() []autopilot.Member { return leader.ServerMembers(s.go
 func (s *server) autoEncrypts(backend *endpoint.Backend) *endpoint.AutoEncrypts {
 	return &endpoint.AutoEncrypts{
 		Backend: backend, Allowed: s.cfg.AutoEncrypt.AllowTLS, Datacenter: s.cfg.Datacenter, Domain: s.cfg.Domain,
+		Providers: ca.BuiltInProviders(),
 		TLS: func() (roots []string, verifyServerHostname bool) {
 			cfg := s.current.Load()
 			rpc, err := rpcTLS(*cfg)

@@ -17,6 +17,7 @@ type AutoEncrypts struct {
 	Allowed    bool // auto_encrypt.allow_tls
 	Datacenter string
 	Domain     string // of DNS, without dots at its ends
+	Providers  ca.Providers
 
 	// TLS returns what agents have to know of the configured TLS: the CA
 	// certificates, one PEM text each, and whether they verify a server's name.
@@ -36,7 +37,7 @@ type SignRequest struct {
 
 // SignAnswer is a certificate and what its owner verifies servers with.
 type SignAnswer struct {
-	Certificate          string     // PEM
+	Certificate          string     // PEM: the certificate, then what leads to its root from older ones
 	Mesh                 CARootList // the mesh CA
 	ManualCARoots        []string   // PEM, of the configured CA
 	VerifyServerHostname bool
@@ -71,26 +72,23 @@ func (e *AutoEncrypts) Sign(ctx context.Context, who acl.Caller, req SignRequest
 	if err := tx.CheckScope(req.Scope.PartitionRoot()); err != nil {
 		return nil, err
 	}
-	root, err := tx.ActiveCARoot(nil)
+	signer, _, err := caSigner(tx, e.Providers)
 	if err != nil {
 		return nil, err
 	}
-	if root == nil {
-		return nil, errs.New(errs.Unavailable, "the mesh CA has no root yet")
-	}
 	names := ca.AgentNames{
-		ID:  ca.AgentID{TrustDomain: root.TrustDomain, Partition: req.Partition, Datacenter: e.Datacenter, Node: req.NodeName},
+		ID:  ca.AgentID{TrustDomain: signer.Root.TrustDomain, Partition: req.Partition, Datacenter: e.Datacenter, Node: req.NodeName},
 		DNS: req.DNSSAN,
 		IPs: req.IPSAN,
 	}
 	if err := names.Check(e.Domain); err != nil {
 		return nil, err
 	}
-	cert, err := root.SignAgent([]byte(req.CSR), names, e.now())
+	cert, err := signer.SignAgent(ctx, []byte(req.CSR), names, e.now())
 	if err != nil {
 		return nil, err
 	}
-	a := &SignAnswer{Certificate: string(cert)}
+	a := &SignAnswer{Certificate: cert.Chain}
 	if a.Mesh, err = listCARoots(tx, nil); err != nil {
 		return nil, err
 	}

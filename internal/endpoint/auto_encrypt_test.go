@@ -23,7 +23,7 @@ const meshCluster = "0f1e2d3c-0000-4000-8000-000000000001"
 // meshRoot makes a root of the mesh CA and lets it sign.
 func (w *world) meshRoot() ca.Root {
 	w.t.Helper()
-	root := must(ca.NewMeshRoot(meshCluster, w.clock, ca.MeshRootLife))(w.t)
+	root := must(ca.BuiltIn{}.NewRoot(ctx, ca.RootSpec{Settings: ca.Settings{Config: ca.DefaultConfig(), ClusterID: meshCluster}, Now: w.clock}))(w.t)
 	active := ""
 	if old := must(w.state.Read().ActiveCARoot(nil))(w.t); old != nil {
 		active = old.ID
@@ -34,7 +34,7 @@ func (w *world) meshRoot() ca.Root {
 
 func (w *world) autoEncrypts() *AutoEncrypts {
 	return &AutoEncrypts{
-		Backend: w.Backend, Allowed: true, Datacenter: "dc1", Domain: "consul",
+		Backend: w.Backend, Allowed: true, Datacenter: "dc1", Domain: "consul", Providers: ca.BuiltInProviders(),
 		TLS: func() ([]string, bool) { return []string{"the configured CA"}, true },
 	}
 }

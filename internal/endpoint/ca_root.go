@@ -20,7 +20,8 @@ type CARoots struct {
 	Off bool // the service mesh is: it has no CA
 }
 
-var errNoMesh = errs.New(errs.Invalid, "Connect must be enabled in order to use this endpoint")
+// ErrNoMesh is the answer of what is about the service mesh where that is off.
+var ErrNoMesh = errs.New(errs.Invalid, "Connect must be enabled in order to use this endpoint")
 
 // CARootList is the roots of the mesh CA as everybody may see them
 // (mesh.md section 1.2). Before the leader has made one it is empty.
@@ -39,9 +40,10 @@ type CARoot struct {
 	ExternalTrustDomain string // the cluster's UUID
 	NotBefore           time.Time
 	NotAfter            time.Time
-	RootCert            string // PEM
-	IntermediateCerts   []string
+	RootCert            string   // PEM
+	IntermediateCerts   []string // PEM; they lead to it from the roots before, the newest first
 	Active              bool
+	RotatedOutAt        time.Time `json:",omitzero"`
 	PrivateKeyType      string
 	PrivateKeyBits      int
 	CreateIndex         uint64
@@ -53,7 +55,7 @@ type CARoot struct {
 func (e *CARoots) List(ctx context.Context, who acl.Caller, r Read) (CARootList, Meta, error) {
 	var list CARootList
 	if e.Off {
-		return list, Meta{}, errNoMesh
+		return list, Meta{}, ErrNoMesh
 	}
 	m, err := e.Block(ctx, who, r, func(_ acl.Caller, tx *state.Tx, ws memdb.WatchSet) (uint64, error) {
 		var err error
@@ -112,6 +114,7 @@ func showCARoot(r *ca.Root) (CARoot, error) {
 		return CARoot{}, fmt.Errorf("mesh root %s: %v", r.ID, err)
 	}
 	external, _, _ := strings.Cut(r.TrustDomain, ".")
+	kind, bits := ca.KeyType(cert)
 	return CARoot{
 		ID:                  r.ID,
 		Name:                r.Name,
@@ -121,10 +124,11 @@ func showCARoot(r *ca.Root) (CARoot, error) {
 		NotBefore:           cert.NotBefore,
 		NotAfter:            cert.NotAfter,
 		RootCert:            r.RootCert,
-		IntermediateCerts:   []string{},
+		IntermediateCerts:   r.Intermediates(),
 		Active:              r.Active,
-		PrivateKeyType:      "ec",
-		PrivateKeyBits:      256,
+		RotatedOutAt:        r.RotatedOut,
+		PrivateKeyType:      kind,
+		PrivateKeyBits:      bits,
 		CreateIndex:         r.CreateIndex,
 		ModifyIndex:         r.ModifyIndex,
 	}, nil

@@ -46,6 +46,9 @@ var kinds = map[uint64]Command{
 	101: ConfigEntryDelete{},
 	102: IntentionSet{},
 	103: IntentionDelete{},
+
+	110: CASet{},
+	111: CARootsPrune{},
 }
 
 var kindOf = func() map[reflect.Type]uint64 {

@@ -103,7 +103,7 @@ func setup() []Command {
 		NamespaceSet{Namespace: tenancy.Namespace{Name: "doomed", Partition: "default"}},
 		PolicySet{Policy: policy(doomed, "p-doomed", "Doomed")},
 		NamespaceDelete{Partition: "default", Name: "doomed", Now: sampleTime},
-	}, kvSetup(), entrySetup(), catalogSetup())
+	}, kvSetup(), entrySetup(), catalogSetup(), caSetup())
 }
 
 func samples() []sample {
@@ -139,8 +139,8 @@ func samples() []sample {
 			ACLs: &tenancy.NamespaceACLs{PolicyDefaults: []tenancy.Link{{ID: "p-root"}}},
 		}}, false},
 		{17, CARootSet{Root: ca.Root{
-			ID: "aa:bb", Name: "a root", TrustDomain: "u.consul", RootCert: "-----BEGIN", PrivateKey: "key", Active: true, Created: sampleTime,
-		}}, true},
+			ID: "aa:bb", Name: "a root", TrustDomain: "u.consul", RootCert: "-----BEGIN", PrivateKey: "key", Created: sampleTime,
+		}, IfActive: "signs"}, false},
 		{18, AutopilotSet{Config: autopilot.Config{
 			CleanupDeadServers: true, LastContactThreshold: time.Second, MaxTrailingLogs: 500, MinQuorum: 3,
 			ServerStabilizationTime: time.Minute, RedundancyZoneTag: "zone", DisableUpgradeMigration: true, UpgradeVersionTag: "build",
@@ -155,7 +155,7 @@ func samples() []sample {
 		{50, NamespaceDelete{Partition: "east", Name: "team", Now: sampleTime}, false},
 		{51, PartitionDelete{Name: "east", Now: sampleTime}, false},
 		{52, NamespacePurge{Scope: doomed, Limit: 100}, false},
-	}, kvSamples(), entrySamples(), catalogSamples())
+	}, kvSamples(), entrySamples(), catalogSamples(), caSamples())
 }
 
 // machine is an FSM that is fed by hand.

@@ -58,6 +58,7 @@ var recordKinds = []struct {
 	{72, state.TableTombstones, func() any { return new(kv.Tombstone) }},
 	{73, state.TableLockDelays, func() any { return new(kv.LockDelay) }},
 	{100, state.TableConfigEntries, func() any { return new(configentry.Entry) }},
+	{110, state.TableCAConfig, func() any { return new(ca.Config) }},
 }
 
 const (

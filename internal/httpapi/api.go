@@ -44,6 +44,8 @@ type API struct {
 	Namespaces   *endpoint.Namespaces
 	Authorizes   *endpoint.Authorizes
 	CARoots      CARoots
+	CAConfigs    *endpoint.CAConfigs
+	Mesh         Mesh
 	Snapshots    *endpoint.Snapshots
 	RaftServers  *endpoint.RaftServers
 	Autopilots   *endpoint.Autopilots

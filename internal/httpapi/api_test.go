@@ -17,6 +17,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/authmethod"
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/fsm"
@@ -144,6 +145,8 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		Namespaces:   &endpoint.Namespaces{Backend: b},
 		Authorizes:   &endpoint.Authorizes{Backend: b},
 		CARoots:      &endpoint.CARoots{Backend: b},
+		CAConfigs:    &endpoint.CAConfigs{Backend: b, Providers: ca.BuiltInProviders()},
+		Mesh:         &fakeMesh{connections: endpoint.ConnectAuthorizes{Intentions: &endpoint.Intentions{Backend: b}}},
 		Catalog:      &endpoint.Catalog{Backend: b, Datacenter: "dc1"},
 		KVs:          &endpoint.KVs{Backend: b},
 		Entries:      &endpoint.ConfigEntries{Backend: b},

@@ -27,15 +27,16 @@ const (
 // shownParams are the query parameters whose values are no secrets.
 var shownParams = wordSet(`acquire after ap by destination source source-type authmethod authmethod-ns cached cas connect consistent dc enable expanded
 	filter flags force format hash health id index keys limit local-only loglevel logjson merge-central-config name namespace near
-	node node-meta ns partition passing policy pretty prune raw recurse relay-factor release replace-existing-checks role seconds
+	node node-meta ns partition passing pem policy pretty prune raw recurse relay-factor release replace-existing-checks role seconds
 	separator servicename stale status tag type verify wait wan`)
 
 // shownKeys are the keys of bodies whose values are no secrets, in lower case. The
 // texts of all others are hashed, so that a new key is safe until somebody lists it.
 var shownKeys = wordSet(`accessorid address authmethod authmethodnamespace behavior bindname bindtype boundiamprincipalarns
-	checkid datacenter datacenters description displayname entitytags expirationtime expirationttl iamentitytags id interval kind
-	lockdelay maxtokenttl method name namespace node nodeid nodename partition policyid resource rules selector segment service
-	serviceid servicename status tags templateid templatename timeout tokenlocality ttl type verb`)
+	checkid clientcerturi datacenter datacenters description displayname entitytags expirationtime expirationttl iamentitytags id intermediatecertttl
+	interval kind leafcertttl lockdelay maxtokenttl method name namespace node nodeid nodename partition policyid provider resource
+	rootcertttl rules selector segment service
+	serviceid servicename status tags target templateid templatename timeout tokenlocality ttl type verb`)
 
 func wordSet(words string) map[string]bool {
 	set := map[string]bool{}

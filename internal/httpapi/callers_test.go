@@ -89,6 +89,11 @@ func denied(answer string) []string {
 	return []string{no, notFound, no, no, no, no, answer}
 }
 
+// known is one answer for everybody whose token exists.
+func known(answer string) []string {
+	return []string{answer, notFound, answer, answer, answer, answer, answer}
+}
+
 func only(answer string) []string { return []string{answer} }
 
 const (
@@ -103,6 +108,7 @@ const (
 	exactEnds      = "source=db&destination=web"
 	readIntention  = `'intention:read' on "web"`
 	writeIntention = `service "web" { policy = "read" intentions = "write" }`
+	connection     = `{"Target":"web","ClientCertURI":"spiffe://u.consul/ns/default/dc/dc1/svc/db"}`
 	noNode         = `200 {"Node":null,"Services":null}$`
 )
 
@@ -256,6 +262,10 @@ var expectations = []expectation{
 	{row: "GET /v1/status/peers", answers: same(`200 ["127.0.0.1:8300"]`)},
 	{row: "GET /v1/connect/ca/roots", answers: same(`200 {"ActiveRootID":""`)},
 	{row: "GET /v1/agent/connect/ca/roots", answers: same(`200 {"ActiveRootID":""`)},
+	{row: "GET /v1/connect/ca/configuration", answers: only(`200 {"Provider":"consul","Config":{"IntermediateCertTTL":"8760h","LeafCertTTL":"72h","RootCertTTL":"87600h"},"State":null`)},
+	{row: "PUT /v1/connect/ca/configuration", body: `{"Provider":"consul"}`, answers: only("503 the mesh CA has no root yet$")},
+	{row: "GET /v1/agent/connect/ca/leaf/{service...}", rules: writeWebRule, lacks: writeWeb, answers: only(`200 {"SerialNumber":"09"`)},
+	{row: "POST /v1/agent/connect/authorize", body: connection, rules: writeWebRule, lacks: writeWeb, answers: only("503 the mesh CA has no root yet$")},
 
 	{row: "GET /v1/operator/keyring", answers: only(`200 [{"WAN":false`)},
 	{row: "POST /v1/operator/keyring", body: `{"Key":"k"}`, answers: only("200 $")},
@@ -278,6 +288,8 @@ var expectations = []expectation{
 	{row: "GET /internal/servers", answers: same(`200 [{"ID":"a"`)},
 	{row: "POST " + peer.SignPath, body: `{"CSR":"x","NodeName":"n2","Datacenter":"dc1"}`, rules: `node "n2" { policy = "write" }`, lacks: `'node:write' on "n2"`,
 		answers: only("403 auto_encrypt.allow_tls is not enabled on this server")},
+	{row: "POST /internal/connect/sign", body: `{"CSR":"x"}`, rules: writeWebRule, answers: known("400 Invalid CSR")},
+	{row: "POST /internal/connect/authorize", body: connection, rules: writeWebRule, lacks: writeWeb, answers: only("503 the mesh CA has no root yet$")},
 	{row: "POST /internal/acl/resolve", body: `{"Secret":"nobody"}`, answers: same(notFound)},
 	{row: "GET /internal/acl/changes", answers: same("200 ")},
 }

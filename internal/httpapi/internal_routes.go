@@ -23,6 +23,8 @@ type Cluster struct {
 	Resolver     *endpoint.Resolver
 	Changes      *endpoint.Changes
 	AutoEncrypts *endpoint.AutoEncrypts
+	Leafs        *endpoint.Leafs
+	Authorizes   *endpoint.ConnectAuthorizes
 }
 
 // Raft is this server's part in replication.
@@ -39,6 +41,8 @@ var internalRoutes = []route{
 	{http.MethodGet, "/internal/raft-log", Local, "none: how long a log is, is no secret", "internal.raft_log", (*API).raftLog, fromAgent},
 	{http.MethodGet, "/internal/servers", Local, "none: agents have to find servers", "internal.servers", (*API).servers, fromAgent},
 	{http.MethodPost, peer.SignPath, Local, "node:write", "internal.auto_encrypt.sign", (*API).signAgent, anyPartition},
+	{http.MethodPost, "/internal/connect/sign", Local, "service:write", "internal.connect.sign", (*API).signLeaf, anyPartition | fromAgent},
+	{http.MethodPost, "/internal/connect/authorize", Local, "service:write", "internal.connect.authorize", (*API).connectAuthorize, anyPartition | fromAgent},
 	{http.MethodPost, "/internal/acl/resolve", Local, "none: the secret in the body is what is asked about", "internal.acl.resolve", (*API).aclResolve, fromAgent},
 	{http.MethodGet, "/internal/acl/changes", Local, "none: accessors are no secrets", "internal.acl.changes", (*API).aclChanges, fromAgent},
 }
@@ -118,6 +122,24 @@ func (a *API) signAgent(r *request) (any, error) {
 		return nil, err
 	}
 	return a.Cluster.AutoEncrypts.Sign(r.Context(), r.caller, req)
+}
+
+// signLeaf handles POST /internal/connect/sign.
+func (a *API) signLeaf(r *request) (any, error) {
+	var req endpoint.LeafRequest
+	if err := r.decode("Request decode failed", &req); err != nil {
+		return nil, err
+	}
+	return a.Cluster.Leafs.Sign(r.Context(), r.caller, req)
+}
+
+// connectAuthorize handles POST /internal/connect/authorize.
+func (a *API) connectAuthorize(r *request) (any, error) {
+	var req endpoint.ConnectAuthorize
+	if err := r.decodeScoped("Request decode failed", &req, &req.Scope); err != nil {
+		return nil, err
+	}
+	return a.Cluster.Authorizes.Authorize(r.Context(), r.caller, req)
 }
 
 // aclResolve handles POST /internal/acl/resolve.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/autopilot"
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/peer"
 	"github.com/lictor/lictor/internal/raftnode"
@@ -51,6 +52,8 @@ func newPort(t *testing.T, change ...func(*API)) (*world, *fakeRaft, http.Handle
 		Raft: raft, Resolver: resolver,
 		Changes:      &endpoint.Changes{CatchUp: func(context.Context) error { return nil }},
 		AutoEncrypts: &endpoint.AutoEncrypts{Backend: w.api.Tokens.Backend, Datacenter: "dc1", Domain: "consul"},
+		Leafs:        &endpoint.Leafs{Backend: w.api.Tokens.Backend, Providers: ca.BuiltInProviders(), Datacenter: "dc1"},
+		Authorizes:   &endpoint.ConnectAuthorizes{Intentions: &endpoint.Intentions{Backend: w.api.Tokens.Backend}},
 	}
 	return w, raft, w.api.PeerHandler()
 }

@@ -146,8 +146,8 @@ var missingParts = map[string]string{
 	"session":            "Missing session",
 	"gateway":            "Missing gateway name",
 	"state":              "Missing check state",
-	"intention":          "Missing intention ID",
 	"entry_kind":         "Missing config entry kind",
+	"intention":          "Missing intention ID",
 	"profile":            "Missing profile",
 }
 

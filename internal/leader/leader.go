@@ -47,7 +47,7 @@ type Leader struct {
 
 	ACLs              bool                // they are enabled
 	InitialManagement logging.Secret      // the secret of a token that may do everything; "" is none
-	MeshCA            bool                // the mesh CA is needed: connect or auto_encrypt is on
+	MeshCA            *MeshCA             // nil where the mesh CA is not needed: connect and auto_encrypt are off
 	Entries           []configentry.Entry // made where they are missing; settled
 	Autopilot         *Autopilot          // nil leaves the servers that replicate as they are
 	Nodes             *Nodes              // nil leaves the catalog as it is
@@ -101,7 +101,7 @@ func (l *Leader) lead(ctx context.Context) {
 	if l.ACLs {
 		l.retry(ctx, "ACLs could not be initialized", l.initACLs)
 	}
-	if l.MeshCA {
+	if l.MeshCA != nil {
 		l.retry(ctx, "the mesh CA could not be initialized", l.initCA)
 	}
 	if len(l.Entries) > 0 {
@@ -117,6 +117,9 @@ func (l *Leader) lead(ctx context.Context) {
 	}
 	if l.Nodes != nil {
 		tasks.Go(func() { l.reconcile(ctx) })
+	}
+	if l.MeshCA != nil {
+		tasks.Go(func() { l.pruneCA(ctx) })
 	}
 	tasks.Go(func() { l.purge(ctx) })
 	if l.Renewals != nil {

@@ -36,7 +36,8 @@ func (tx *Tx) ActiveCARoot(ws memdb.WatchSet) (*ca.Root, error) {
 	return nil, nil
 }
 
-// PutCARoot creates or replaces a root. If it is active, no other one is any more.
+// PutCARoot creates or replaces a root. If it is active, no other one is any more: the
+// one that was is rotated out when this one was created.
 func (tx *Tx) PutCARoot(r ca.Root) error {
 	if r.Active {
 		old, err := tx.ActiveCARoot(nil)
@@ -45,11 +46,33 @@ func (tx *Tx) PutCARoot(r ca.Root) error {
 		}
 		if old != nil && old.ID != r.ID {
 			retired := *old
-			retired.Active = false
+			retired.Active, retired.RotatedOut = false, r.Created
 			if err := caRoots.put(tx, retired); err != nil {
 				return err
 			}
 		}
 	}
 	return caRoots.put(tx, r)
+}
+
+// PruneCARoot removes a root that does not sign, and what it has signed for others. It does
+// nothing about any other ID.
+func (tx *Tx) PruneCARoot(id string) error {
+	old, err := caRoots.rows.Get(tx.db, nil, tenancy.Default, id)
+	if err != nil || old == nil || old.Active {
+		return err
+	}
+	if err := caRoots.remove(tx, tenancy.Default, id); err != nil {
+		return err
+	}
+	left, err := tx.CARoots(nil)
+	if err != nil {
+		return err
+	}
+	for _, r := range left {
+		if err := caRoots.put(tx, r.Without(func(by string) bool { return by == id })); err != nil {
+			return err
+		}
+	}
+	return nil
 }

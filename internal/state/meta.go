@@ -32,6 +32,7 @@ const (
 	TableServiceNames
 	TableMarks
 	TableVirtualIPs
+	TableCAConfig
 	TableConfigEntries
 	numTables
 )
@@ -40,6 +41,7 @@ var tableNames = [numTables]string{
 	"tokens", "policies", "roles", "auth-methods", "binding-rules", "partitions", "namespaces",
 	"ca-roots", "autopilot", "login-proofs", "kvs", "kv-tombstones", "kv-lock-delays", "sessions",
 	"nodes", "instances", "checks", "service-names", "marks", "virtual-ips",
+	"ca-config",
 	"config-entries",
 }
 

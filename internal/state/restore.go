@@ -80,6 +80,8 @@ func (tx *Tx) Rows(t TableName) (iter.Seq[any], error) {
 		return allRows(tx, marks)
 	case TableVirtualIPs:
 		return allRows(tx, virtualIPs)
+	case TableCAConfig:
+		return allRows(tx, caConfig)
 	case TableConfigEntries:
 		return allRows(tx, configEntries)
 	}
@@ -128,6 +130,7 @@ type Restore struct {
 	serviceNames *store.Loader[catalog.ServiceName]
 	marks        *store.Loader[Mark]
 	virtualIPs   *store.Loader[catalog.VirtualIP]
+	caConfig     *store.Loader[ca.Config]
 	entries      *store.Loader[configentry.Entry]
 
 	graves uint64
@@ -145,6 +148,7 @@ func (s *Store) Restore() *Restore {
 		pairs: pairs.Load(), tombstones: tombstones.Load(), lockDelays: lockDelays.rows.Load(), sessions: sessions.rows.Load(),
 		nodes: nodes.rows.Load(), instances: instances.rows.Load(), checks: checks.rows.Load(),
 		serviceNames: serviceNames.rows.Load(), marks: marks.rows.Load(), virtualIPs: virtualIPs.rows.Load(), entries: configEntries.rows.Load(),
+		caConfig: caConfig.rows.Load(),
 	}
 }
 
@@ -197,6 +201,8 @@ func (r *Restore) Put(row any) error {
 		return r.marks.Add(db, row)
 	case *catalog.VirtualIP:
 		return r.virtualIPs.Add(db, row)
+	case *ca.Config:
+		return r.caConfig.Add(db, row)
 	case *configentry.Entry:
 		return r.entries.Add(db, row)
 	case *Meta:
@@ -219,7 +225,7 @@ func (r *Restore) Commit() error {
 	for _, l := range []interface{ Finish(*memdb.Txn) error }{
 		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots, r.autopilot, r.loginProofs,
 		r.pairs, r.tombstones, r.lockDelays, r.sessions,
-		r.nodes, r.instances, r.checks, r.serviceNames, r.marks, r.virtualIPs,
+		r.nodes, r.instances, r.checks, r.serviceNames, r.marks, r.virtualIPs, r.caConfig,
 		r.entries,
 	} {
 		if err := l.Finish(r.tx.db); err != nil {

@@ -45,7 +45,7 @@ func newContent() *content {
 	db, err := store.Open(metaTable, configEntries.rows, tokens.rows, policies.rows, roles.rows,
 		authMethods.rows, bindingRules.rows, partitions.rows, namespaces.rows, caRoots.rows, autopilotConfig.rows, loginProofs.rows,
 		pairs, tombstones, lockDelays.rows, sessions.rows,
-		nodes.rows, instances.rows, checks.rows, serviceNames.rows, marks.rows, virtualIPs.rows, usageTable)
+		nodes.rows, instances.rows, checks.rows, serviceNames.rows, marks.rows, virtualIPs.rows, caConfig.rows, usageTable)
 	if err != nil {
 		panic("state: " + err.Error()) // the schema is wrong
 	}
