@@ -42,15 +42,15 @@ func configEntry(object any) (*configentry.Entry, error) {
 	return e, e.Settle()
 }
 
-// EntryText reads a file with one config entry as clients write it. The entry is checked as far as
-// its keys and types go; the rest is for servers to say.
-func EntryText(name string, text []byte) (*configentry.Entry, error) {
+// EntryText reads a file with one config entry, HCL or JSON. The entry is checked as far as its keys
+// and types go; the rest is for servers to say.
+func EntryText(text []byte) (*configentry.Entry, error) {
 	if len(text) > maxFileBytes {
 		return nil, fmt.Errorf("the file is larger than %d bytes", maxFileBytes)
 	}
 	object, err := parseHCL(text) // which includes JSON
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
 	return configentry.Decode(plain(object).(map[string]any))
 }
