@@ -13,6 +13,9 @@ import (
 	"github.com/lictor/lictor/internal/version"
 )
 
+// begun are the counters that are there before they count anything, so that a rate of them can be watched.
+var begun = []string{"rpc.rate_limit.exceeded", "http.bodies_refused", "audit.written", "audit.lost"}
+
 // openMetrics makes what this agent and its libraries report go to one place.
 func (b *base) openMetrics() error {
 	cfg := telemetry.Config{
@@ -25,6 +28,9 @@ func (b *base) openMetrics() error {
 		}
 	}
 	b.metrics = telemetry.New(cfg)
+	for _, name := range begun {
+		b.metrics.CountTo(name, 0)
+	}
 	return b.metrics.FromLibraries()
 }
 
