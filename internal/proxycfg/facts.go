@@ -1,10 +1,8 @@
 package proxycfg
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"net/url"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -13,7 +11,6 @@ import (
 	"github.com/lictor/lictor/internal/catalog"
 	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/logging"
-	"github.com/lictor/lictor/internal/tenancy"
 )
 
 // facts are the answers of the readers that every proxy has.
@@ -24,7 +21,6 @@ type facts struct {
 	intentions  *[]configentry.Intention
 	defaults    *configentry.ProxyDefaults
 	mesh        *meshEntry
-	services    map[string]*configentry.ServiceDefaults // by serviceKey
 }
 
 // meshEntry is the mesh entry, if there is one.
@@ -32,7 +28,7 @@ type meshEntry struct{ *configentry.Mesh }
 
 // complete reports whether every reader has answered.
 func (k *facts) complete() bool {
-	return k.roots != nil && k.leaf != nil && k.intentions != nil && k.defaults != nil && k.mesh != nil && k.services != nil
+	return k.roots != nil && k.leaf != nil && k.intentions != nil && k.defaults != nil && k.mesh != nil
 }
 
 // enter begins to read what every proxy of a destination needs.
@@ -44,7 +40,6 @@ func (f *follower) enter(ctx context.Context, p *catalog.Service) {
 	f.read(ctx, "intentions", func(q *api.QueryOptions) (func(), *api.QueryMeta, error) { return f.queryIntentions(destination, q) }, nil)
 	f.read(ctx, "proxy-defaults", f.queryProxyDefaults, nil)
 	f.read(ctx, "mesh entry", f.queryMesh, nil)
-	f.read(ctx, "service-defaults", f.queryServiceDefaults, nil)
 }
 
 func (f *follower) queryRoots(q *api.QueryOptions) (func(), *api.QueryMeta, error) {
@@ -77,18 +72,30 @@ func (f *follower) queryLeaf(service string, q *api.QueryOptions) (func(), *api.
 }
 
 func (f *follower) queryIntentions(service string, q *api.QueryOptions) (func(), *api.QueryMeta, error) {
-	var found map[string][]configentry.Intention
-	meta, err := f.Client.Raw().Query("/v1/connect/intentions/match?"+url.Values{"by": {"destination"}, "name": {service}}.Encode(), &found, q)
+	found, meta, err := f.Client.Connect().IntentionMatch(&api.IntentionMatch{By: api.IntentionMatchDestination, Names: []string{service}}, q)
 	if err != nil {
 		return nil, nil, err
 	}
-	return func() {
-		all := []configentry.Intention{}
-		for _, list := range found {
-			all = append(all, list...)
+	all := []configentry.Intention{}
+	for _, list := range found {
+		for _, i := range list {
+			own, err := intentionOf(i)
+			if err != nil {
+				return nil, nil, err
+			}
+			all = append(all, own)
 		}
-		f.known.intentions = &all
-	}, meta, nil
+	}
+	return func() { f.known.intentions = &all }, meta, nil
+}
+
+// intentionOf returns an intention as it was before it became JSON.
+func intentionOf(i *api.Intention) (own configentry.Intention, err error) {
+	text, err := json.Marshal(i)
+	if err != nil {
+		return own, err
+	}
+	return own, json.Unmarshal(text, &own)
 }
 
 // queryKind asks for all entries of a kind: that of one which does not exist cannot be waited for.
@@ -118,33 +125,18 @@ func (f *follower) queryMesh(q *api.QueryOptions) (func(), *api.QueryMeta, error
 	}, meta, err
 }
 
-// queryServiceDefaults asks for those of every namespace: upstreams may be in any.
-func (f *follower) queryServiceDefaults(q *api.QueryOptions) (func(), *api.QueryMeta, error) {
-	var all []struct {
-		Name, Namespace string
-		configentry.ServiceDefaults
-	}
-	q.Namespace = tenancy.Wildcard
-	meta, err := f.queryKind(configentry.KindServiceDefaults, &all, q)
-	return func() {
-		f.known.services = map[string]*configentry.ServiceDefaults{}
-		for i := range all {
-			f.known.services[serviceKey(all[i].Namespace, all[i].Name)] = &all[i].ServiceDefaults
-		}
-	}, meta, err
-}
-
-func serviceKey(namespace, name string) string {
-	return cmp.Or(namespace, tenancy.DefaultName) + "/" + strings.ToLower(name)
-}
-
 // snapshot returns one of what is known, nil as long as something is missing.
 func (f *follower) snapshot() *Snapshot {
 	if f.registered == nil || !f.known.complete() {
 		return nil
 	}
 	destination := f.registered.Proxy.DestinationServiceName
-	central := configentry.Resolve(f.registered.Scope, f.known.defaults, f.known.services[serviceKey(f.registered.Namespace, destination)])
+	for _, d := range f.defaults {
+		if d.byName == nil {
+			return nil
+		}
+	}
+	central := configentry.Resolve(f.registered.Scope, f.known.defaults, f.serviceDefaults(f.registered.Scope, destination))
 	s := &Snapshot{
 		Proxy:       *f.registered,
 		Datacenter:  f.Datacenter,
@@ -172,12 +164,8 @@ func (f *follower) upstream(central *configentry.Central, registered *catalog.Up
 		return nil
 	}
 	to := configentry.Service{Name: key.name, Scope: key.scope, Peer: registered.DestinationPeer}
-	var own *configentry.ServiceDefaults
-	if key.scope.Partition == f.registered.Partition {
-		own = f.known.services[serviceKey(key.scope.Namespace, key.name)]
-	}
 	u := &Upstream{Upstream: *registered, Scope: key.scope}
-	u.Config = merge(central.Upstream(to, own).Config, registered.Config)
+	u.Config = merge(central.Upstream(to, f.serviceDefaults(key.scope, key.name)).Config, registered.Config)
 	protocol, _ := u.Config["protocol"].(string)
 	u.Protocol = ProtocolOf(strings.ToLower(protocol))
 	if state != nil {
@@ -196,6 +184,3 @@ func merge(under, over map[string]any) map[string]any {
 	}
 	return out
 }
-
-// String names an upstream in logs.
-func (k upstreamKey) String() string { return fmt.Sprintf("upstream %s/%s", k.scope, k.name) }

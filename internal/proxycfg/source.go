@@ -52,7 +52,7 @@ type Proxy struct {
 // functions are called by one goroutine at a time, and no goroutine outlives Follow.
 func (s *Source) Follow(ctx context.Context, p Proxy, authorize func(catalog.Service) error, tell func(*Snapshot)) error {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &follower{Source: s, proxy: p, events: make(chan func()), upstreams: map[upstreamKey]*upstreamState{}}
+	f := &follower{Source: s, proxy: p, events: make(chan func()), upstreams: map[upstreamKey]*upstreamState{}, defaults: map[tenancy.Scope]*defaultsState{}}
 	defer f.readers.Wait()
 	defer cancel()
 	due := time.NewTimer(gather)
@@ -98,6 +98,7 @@ type follower struct {
 	known      facts
 	forget     context.CancelFunc // ends what is read for the destination; nil while nothing is
 	upstreams  map[upstreamKey]*upstreamState
+	defaults   map[tenancy.Scope]*defaultsState
 }
 
 // later makes a snapshot due soon.
@@ -148,6 +149,10 @@ func (f *follower) leave() {
 	for key, u := range f.upstreams {
 		u.end()
 		delete(f.upstreams, key)
+	}
+	for scope, d := range f.defaults {
+		d.end()
+		delete(f.defaults, scope)
 	}
 	f.known = facts{}
 }
