@@ -211,7 +211,7 @@ func (e *Entry) View() any {
 			head
 			ExportedServices
 			tail
-		}{h, *c, t}
+		}{h, c.shown(), t}
 	}
 	panic("configentry: kind " + string(e.Kind)) // content knows no other
 }

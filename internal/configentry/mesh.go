@@ -182,6 +182,15 @@ func (c Consumer) check(at, own string, wrong *problems) {
 	}
 }
 
+// shown is x as clients see it: a namespace where it is not the default one.
+func (x *ExportedServices) shown() ExportedServices {
+	out := ExportedServices{Services: slices.Clone(x.Services)}
+	for i := range out.Services {
+		out.Services[i].Namespace = unlessDefault(out.Services[i].Namespace)
+	}
+	return out
+}
+
 // Exports reports whether x exports a service of s to a partition.
 func (x *ExportedServices) Exports(s tenancy.Scope, service, to string) bool {
 	for i := range x.Services {

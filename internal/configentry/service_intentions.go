@@ -348,24 +348,37 @@ func (s *Source) is(caller Service) bool {
 	return s.Peer == caller.Peer && s.Scope() == caller.Scope && strings.EqualFold(s.Name, caller.Name)
 }
 
+// SourceByID returns the source of a service-intentions entry that has an ID, nil if there is none. e
+// may be nil.
+func (e *Entry) SourceByID(id string) *Source {
+	if e == nil {
+		return nil
+	}
+	for i := range e.ServiceIntentions.Sources {
+		if s := &e.ServiceIntentions.Sources[i]; s.LegacyID == id {
+			return s
+		}
+	}
+	return nil
+}
+
 // WithSource returns a copy of the service-intentions e, or where e is nil new ones of a destination, with
-// a source in the place of the one about the same callers; with add, beside it. It is not settled.
-func (e *Entry) WithSource(destination Service, s Source, add bool) *Entry {
+// a source in the place of one that they have, or where that is nil, beside those that they have. It
+// is not settled.
+func (e *Entry) WithSource(destination Service, s Source, in *Source) *Entry {
 	out := &Entry{Kind: KindServiceIntentions, Name: destination.Name, Scope: destination.Scope}
-	var sources []Source
+	content := ServiceIntentions{}
 	if e != nil {
-		*out, sources = *e, slices.Clone(e.ServiceIntentions.Sources)
+		*out, content = *e, *e.ServiceIntentions
+		content.Sources = slices.Clone(content.Sources)
 	}
-	at := slices.IndexFunc(sources, func(o Source) bool { return o.is(s.Service()) })
-	if at >= 0 && !add {
-		sources[at] = s
+	if in == nil {
+		content.Sources = append(content.Sources, s)
 	} else {
-		sources = append(sources, s)
+		at := slices.IndexFunc(content.Sources, func(o Source) bool { return o.is(in.Service()) })
+		content.Sources[at] = s
 	}
-	out.ServiceIntentions = &ServiceIntentions{Sources: sources}
-	if e != nil {
-		out.ServiceIntentions.JWT = e.ServiceIntentions.JWT
-	}
+	out.ServiceIntentions = &content
 	return out
 }
 

@@ -228,7 +228,7 @@ func (e *Intentions) Create(ctx context.Context, who acl.Caller, to configentry.
 	return s.LegacyID, err
 }
 
-// Update replaces the intention with an ID. Its ends stay what they are.
+// Update replaces the intention with an ID. Its destination stays what it is.
 func (e *Intentions) Update(ctx context.Context, who acl.Caller, id string, to configentry.Service, s configentry.Source) error {
 	id, err := intentionID(id)
 	if err != nil {
@@ -241,8 +241,8 @@ func (e *Intentions) Update(ctx context.Context, who acl.Caller, id string, to c
 	switch {
 	case was == nil:
 		return errs.Errorf(errs.NotFound, "Cannot modify non-existent intention: '%s'", id)
-	case entry.Scope != to.Scope || !strings.EqualFold(entry.Name, to.Name) || entry.Source(s.Service()) != was:
-		return errs.New(errs.Invalid, "source and destination of an intention cannot be changed")
+	case entry.Scope != to.Scope || !strings.EqualFold(entry.Name, to.Name):
+		return errs.New(errs.Invalid, "the destination of an intention cannot be changed")
 	}
 	_, err = e.Raft.Propose(ctx, fsm.IntentionSet{Destination: to, Source: s, IfID: id, Now: e.now().UTC()})
 	return err

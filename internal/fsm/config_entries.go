@@ -103,17 +103,18 @@ func (c ConfigEntryDelete) Apply(tx *state.Tx) error {
 }
 
 // IntentionSet creates or replaces one source of the service-intentions of a destination, which come
-// to be if they are not there. Its ID is one that no other intention has, or "".
+// to be if they are not there: the source about the same callers, or the one with the ID IfID. A new
+// one's ID is one that no other intention has, or "".
 type IntentionSet struct {
 	Destination configentry.Service
 	Source      configentry.Source
 	Create      bool   // it is refused if there is one
-	IfID        string // "", or the ID of the one that has to be there
+	IfID        string // "", or the ID of the source that is replaced
 	Now         time.Time
 }
 
 // Apply implements Command. It returns errs.Invalid for what there is already, what must not be stored, and a
-// scope that does not exist, and ErrChanged where the intention with IfID is not the one between the two.
+// scope that does not exist, and ErrChanged where the destination has no source with IfID.
 func (c IntentionSet) Apply(tx *state.Tx) error {
 	d := c.Destination
 	old, _, err := tx.ConfigEntry(nil, configentry.KindServiceIntentions, d.Scope, d.Name)
@@ -125,11 +126,16 @@ func (c IntentionSet) Apply(tx *state.Tx) error {
 	}
 	s := c.Source
 	was := old.Source(s.Service())
-	if c.IfID != "" && (was == nil || was.LegacyID != c.IfID) {
-		return ErrChanged
+	if c.IfID != "" {
+		if was = old.SourceByID(c.IfID); was == nil {
+			return ErrChanged
+		}
+	}
+	if c.Create {
+		was = nil
 	}
 	switch {
-	case was != nil && !c.Create:
+	case was != nil:
 		s.LegacyID, s.LegacyCreated, s.LegacyUpdated = was.LegacyID, was.LegacyCreated, was.LegacyUpdated
 		if c.IfID == "" {
 			s.LegacyMeta = was.LegacyMeta
@@ -137,7 +143,7 @@ func (c IntentionSet) Apply(tx *state.Tx) error {
 	case s.LegacyID != "":
 		s.LegacyCreated = &c.Now
 	}
-	e := old.WithSource(d, s, c.Create)
+	e := old.WithSource(d, s, was)
 	if err := e.Settle(); err != nil {
 		return err
 	}
