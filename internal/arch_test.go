@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"acl", "authmethod", "catalog", "configentry", "ca", "envoy", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
 	{"fsm", "proxycfg"},
-	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds", "audit", "taskmeta", "check", "watch"},
+	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds", "audit", "taskmeta", "check", "watch", "proxy"},
 	{"endpoint", "leader", "local"},
 	{"httpapi", "grpcapi", "dns", "forward"},
 	{"agent"},

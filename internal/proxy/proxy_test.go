@@ -1,0 +1,388 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/tenancy"
+)
+
+// eventually waits until ok holds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(patience); !ok(); {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("waited for %s", what)
+		}
+	}
+}
+
+func TestACallPassesTwoProxies(t *testing.T) {
+	p := newPair(t)
+	got, err := call(p.web.at["api"], "hello ")
+	if err != nil || got != "hello api" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	for _, line := range []string{
+		"[INFO]  Parsed TLS identity: uri=spiffe://" + clusterID + ".consul/ns/default/dc/dc1/svc/api",
+		"[INFO]  Proxy loaded config and ready to serve",
+		`[INFO]  Starting listener: listener="public listener" bind_addr=127.0.0.1:`,
+	} {
+		if !strings.Contains(p.api.log.String(), line) {
+			t.Errorf("the log lacks %q", line)
+		}
+	}
+}
+
+func TestMuchDataPassesUnchanged(t *testing.T) {
+	p := newPair(t)
+	sent := make([]byte, 8<<20)
+	_, _ = rand.Read(sent)
+	got, err := call(p.web.at["api"], string(sent))
+	if err != nil || !bytes.Equal([]byte(got), append(sent, "api"...)) {
+		t.Fatalf("%d bytes of %d come back, %v", len(got), len(sent), err)
+	}
+}
+
+func TestTheLocalServiceMayBeASocketOfUnix(t *testing.T) {
+	a := newAgent(t)
+	dir := t.TempDir()
+	s := upstreamTo("web", "api")
+	s.Upstreams[0].Bind = Address{Network: "unix", Addr: filepath.Join(dir, "up"), Mode: 0o600}
+	up := a.start(Config{Settings: s})
+	local, err := net.Listen("unix", filepath.Join(dir, "api"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = local.Close() })
+	settings := publicFor("api", "")
+	settings.Public.Local = Address{Network: "unix", Addr: local.Addr().String()}
+	in := a.start(Config{Settings: settings})
+	a.change(func() { a.instances["api"] = []string{in.at["public listener"]} })
+	eventually(t, "the instance", func() bool { return strings.Contains(up.log.String(), "Starting") })
+	conn, err := net.Dial("unix", filepath.Join(dir, "up"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "ping")
+	other, err := local.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(other, got); err != nil || string(got) != "ping" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+}
+
+func TestInstancesTakeTurns(t *testing.T) {
+	a := newAgent(t)
+	var addresses []string
+	for _, name := range []string{"one", "two", "three"} {
+		addresses = append(addresses, a.start(Config{Settings: publicFor("api", echo(t, name))}).at["public listener"])
+	}
+	a.change(func() { a.instances["api"] = addresses })
+	web := a.start(Config{Settings: upstreamTo("web", "api")})
+	times := map[string]int{}
+	for range 9 {
+		got, err := call(web.at["api"], "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		times[got]++
+	}
+	if times["one"] != 3 || times["two"] != 3 || times["three"] != 3 {
+		t.Errorf("got %v", times)
+	}
+}
+
+func TestAnotherInstanceStandsInForOneThatCannotBeReached(t *testing.T) {
+	p := newPair(t)
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = dead.Close()
+	p.agent.change(func() { p.agent.instances["api"] = []string{dead.Addr().String(), p.agent.instances["api"][0]} })
+	for range 6 {
+		if got, err := call(p.web.at["api"], "x"); err != nil || got != "xapi" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+}
+
+func TestWithoutAnInstanceTheConnectionFails(t *testing.T) {
+	a := newAgent(t)
+	web := a.start(Config{Settings: upstreamTo("web", "api")})
+	if got, err := call(web.at["api"], "x"); err == nil {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAnIntentionClosesConnectionsAtOnce(t *testing.T) {
+	p := newPair(t)
+	conn, err := net.Dial("tcp", p.web.at["api"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	ping := func() error {
+		if _, err := io.WriteString(conn, "ping"); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(conn, make([]byte, 4))
+		return err
+	}
+	if err := ping(); err != nil {
+		t.Fatal(err)
+	}
+	p.agent.deny("other", true) // about somebody else
+	if err := ping(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	p.agent.deny("web", true)
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Fatal("the connection goes on")
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if got, err := call(p.web.at["api"], "x"); err == nil && got != "" {
+		t.Errorf("a new connection gets %q", got)
+	}
+	p.agent.deny("web", false)
+	eventually(t, "to be allowed again", func() bool {
+		got, err := call(p.web.at["api"], "x")
+		return err == nil && got == "xapi"
+	})
+}
+
+func TestTheAgentIsAskedOncePerSource(t *testing.T) {
+	p := newPair(t)
+	for range 20 {
+		if _, err := call(p.web.at["api"], "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := p.agent.count("authorize"); n > 3 {
+		t.Errorf("it was asked %d times", n)
+	}
+}
+
+func TestWhatWasDecidedCountsWhileServersAreAway(t *testing.T) {
+	p := newPair(t)
+	if _, err := call(p.web.at["api"], "x"); err != nil {
+		t.Fatal(err)
+	}
+	p.agent.setDown(true)
+	eventually(t, "the proxy to notice", func() bool { return strings.Contains(p.api.log.String(), "about=intentions") })
+	if got, err := call(p.web.at["api"], "x"); err != nil || got != "xapi" {
+		t.Errorf("who was allowed before gets %q, %v", got, err)
+	}
+	if _, err := p.agent.dial(t, p.api.at["public listener"], p.agent.certificate(serviceID("stranger"), time.Hour)); err == nil {
+		t.Error("somebody is let in about whom nothing was decided")
+	}
+}
+
+func TestLeafsAndRootsAreRenewedUnderTraffic(t *testing.T) {
+	p := newPair(t)
+	steady, err := net.Dial("tcp", p.web.at["api"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer steady.Close()
+	var calls, failed atomic.Int64
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	for range 3 {
+		work.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got, err := call(p.web.at["api"], "x"); err != nil || got != "xapi" {
+					failed.Add(1)
+					t.Errorf("got %q, %v", got, err)
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	serial := func(r *running) string { return serialOf(r.proxy.identity.leaf.Load().cert.Leaf) }
+	for range 3 {
+		web, api, before := serial(p.web), serial(p.api), calls.Load()
+		p.agent.rotate()
+		eventually(t, "both to have a leaf of the new root, and some calls", func() bool {
+			return serial(p.web) != web && serial(p.api) != api && calls.Load() > before+10
+		})
+	}
+	close(stop)
+	work.Wait()
+	_ = steady.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(steady, "ping")
+	if _, err := io.ReadFull(steady, make([]byte, 4)); err != nil {
+		t.Errorf("the connection from before: %v", err)
+	}
+	t.Logf("%d calls, %d failed", calls.Load(), failed.Load())
+}
+
+func TestAConnectionMayFinishWhenTheProxyEnds(t *testing.T) {
+	p := newPair(t)
+	conn, err := net.Dial("tcp", p.web.at["api"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(conn, "ping")
+	if _, err := io.ReadFull(conn, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	p.web.cancel()
+	p.api.cancel()
+	eventually(t, "the listeners to close", func() bool {
+		other, err := net.Dial("tcp", p.api.at["public listener"])
+		if err == nil {
+			_ = other.Close()
+		}
+		return err != nil
+	})
+	_, _ = io.WriteString(conn, "last words ")
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "last words api" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := errors.Join(p.web.stop(), p.api.stop()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheEndIsNotPutOffForEver(t *testing.T) {
+	a := newAgent(t)
+	in := a.start(Config{Settings: publicFor("api", echo(t, "api")), Drain: time.Millisecond})
+	conn, err := a.dial(t, in.at["public listener"], a.certificate(serviceID("web"), time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := in.stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection goes on")
+	}
+	if !strings.Contains(in.log.String(), "connections are closed that did not finish in time") {
+		t.Error("nobody says so")
+	}
+}
+
+func TestAResetIsNoEnd(t *testing.T) {
+	p := newPair(t)
+	local, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = local.Close() })
+	in := p.agent.start(Config{Settings: publicFor("api", local.Addr().String())})
+	p.agent.change(func() { p.agent.instances["api"] = []string{in.at["public listener"]} })
+	conn, err := net.Dial("tcp", p.web.at["api"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	service, err := local.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(service, "half of it")
+	_ = service.(*net.TCPConn).SetLinger(0)
+	got := make([]byte, 10)
+	if _, err := io.ReadFull(conn, got); err != nil {
+		t.Fatal(err)
+	}
+	_ = service.Close()
+	if _, err := io.ReadAll(conn); err == nil {
+		t.Error("it looks complete")
+	}
+}
+
+func TestTheRegistrationIsFollowed(t *testing.T) {
+	a := newAgent(t)
+	service := &api.AgentService{
+		Kind: api.ServiceKindConnectProxy, ID: "api-sidecar-proxy", Service: "api-sidecar-proxy", Address: "127.0.0.1",
+		Proxy: &api.AgentServiceConnectProxyConfig{DestinationServiceName: "api", LocalServicePort: 1},
+	}
+	a.change(func() { a.service = service })
+	s, err := FromRegistration(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := a.start(Config{Settings: s, ProxyID: service.ID})
+	changed, proxy := *service, *service.Proxy
+	changed.Proxy = &proxy
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	_ = free.Close()
+	proxy.Upstreams = []api.Upstream{{DestinationName: "db", LocalBindPort: port}}
+	a.change(func() { a.service = &changed })
+	r.await(1)
+	if r.at["db"] == "" {
+		t.Fatal("the new upstream has no listener")
+	}
+	a.change(func() { a.service = service })
+	eventually(t, "the upstream's listener to close", func() bool {
+		conn, err := net.Dial("tcp", r.at["db"])
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+}
+
+func TestAnAddressThatIsTakenIsAnError(t *testing.T) {
+	a := newAgent(t)
+	s := publicFor("api", "127.0.0.1:1")
+	s.Public.Bind.Addr = echo(t, "")
+	r := &running{t: t, log: &lines{}, ended: make(chan error, 1)}
+	p := New(Config{Client: a.client(), Settings: s, Log: discard()})
+	r.ended <- p.Run(t.Context())
+	if err := <-r.ended; err == nil || !strings.HasPrefix(err.Error(), "failed to start public listener: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUpstreamsInOtherNamespacesAndDatacenters(t *testing.T) {
+	own := tenancy.Scope{Partition: "east", Namespace: "team"}
+	u, err := upstreamOf(&api.Upstream{DestinationName: "db", LocalBindPort: 1}, own)
+	if err != nil || u.Scope != own {
+		t.Errorf("got %+v, %v", u, err)
+	}
+	u, err = upstreamOf(&api.Upstream{DestinationName: "db", LocalBindPort: 1, DestinationNamespace: "data", DestinationPartition: "west", Datacenter: "dc2"}, own)
+	if err != nil || u.Scope != (tenancy.Scope{Partition: "west", Namespace: "data"}) || u.Datacenter != "dc2" {
+		t.Errorf("got %+v, %v", u, err)
+	}
+}
