@@ -489,7 +489,7 @@ func TestBestEffortWaitsForNobodyLong(t *testing.T) {
 	out := &fakeOutput{block: make(chan struct{})}
 	l := on(t, false, out)
 	begun := time.Now()
-	const operations = queueLength // twice as many events as there is room
+	const operations = 2 * queueLength // more events than there is room for in the queue and in what is being written
 	operate(t, l, operations)
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("took %v", took)

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -119,9 +121,13 @@ func TestACAThatChangesIsPassedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await("up")
-	go c.follow(t.Context(), child)
+	ctx, stop := context.WithCancel(t.Context())
+	var following sync.WaitGroup
+	following.Go(func() { c.follow(ctx, child) })
 	answers <- "SECOND"
 	_ = child.Wait()
+	stop()
+	following.Wait()
 	if code := child.ProcessState.ExitCode(); code != 5 {
 		t.Errorf("the agent ended with %d", code)
 	}
