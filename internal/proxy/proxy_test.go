@@ -62,9 +62,6 @@ func TestMuchDataPassesUnchanged(t *testing.T) {
 func TestTheLocalServiceMayBeASocketOfUnix(t *testing.T) {
 	a := newAgent(t)
 	dir := t.TempDir()
-	s := upstreamTo("web", "api")
-	s.Upstreams[0].Bind = Address{Network: "unix", Addr: filepath.Join(dir, "up"), Mode: 0o600}
-	up := a.start(Config{Settings: s})
 	local, err := net.Listen("unix", filepath.Join(dir, "api"))
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +71,9 @@ func TestTheLocalServiceMayBeASocketOfUnix(t *testing.T) {
 	settings.Public.Local = Address{Network: "unix", Addr: local.Addr().String()}
 	in := a.start(Config{Settings: settings})
 	a.change(func() { a.instances["api"] = []string{in.at["public listener"]} })
-	eventually(t, "the instance", func() bool { return strings.Contains(up.log.String(), "Starting") })
+	s := upstreamTo("web", "api")
+	s.Upstreams[0].Bind = Address{Network: "unix", Addr: filepath.Join(dir, "up"), Mode: 0o600}
+	a.start(Config{Settings: s})
 	conn, err := net.Dial("unix", filepath.Join(dir, "up"))
 	if err != nil {
 		t.Fatal(err)
@@ -298,15 +297,16 @@ func TestTheEndIsNotPutOffForEver(t *testing.T) {
 }
 
 func TestAResetIsNoEnd(t *testing.T) {
-	p := newPair(t)
 	local, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = local.Close() })
-	in := p.agent.start(Config{Settings: publicFor("api", local.Addr().String())})
-	p.agent.change(func() { p.agent.instances["api"] = []string{in.at["public listener"]} })
-	conn, err := net.Dial("tcp", p.web.at["api"])
+	a := newAgent(t)
+	in := a.start(Config{Settings: publicFor("api", local.Addr().String())})
+	a.change(func() { a.instances["api"] = []string{in.at["public listener"]} })
+	web := a.start(Config{Settings: upstreamTo("web", "api")})
+	conn, err := net.Dial("tcp", web.at["api"])
 	if err != nil {
 		t.Fatal(err)
 	}
