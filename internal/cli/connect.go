@@ -4,6 +4,6 @@ package cli
 func connect() *Command {
 	return &Command{
 		Name: "connect", Short: "Work with the service mesh",
-		Sub: []*Command{connectCA(), connectEnvoy(execEnvoy)},
+		Sub: []*Command{connectCA(), connectEnvoy(execEnvoy), connectProxy()},
 	}
 }

@@ -105,7 +105,7 @@ func connectEnvoy(run runEnvoy) *Command {
 }
 
 // describe puts together what the bootstrap is made from.
-func (f *envoyFlags) describe(env *Env, client *api.Client, proxy proxy) (envoy.Bootstrap, error) {
+func (f *envoyFlags) describe(env *Env, client *api.Client, proxy envoyProxy) (envoy.Bootstrap, error) {
 	b := envoy.Bootstrap{
 		ID: proxy.id, Cluster: proxy.cluster, Namespace: proxy.namespace, Partition: proxy.partition,
 		Datacenter: proxy.datacenter, NodeName: f.nodeName,

@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// proxy is what the agent says about the proxy.
-type proxy struct {
+// envoyProxy is what the agent says about the proxy.
+type envoyProxy struct {
 	id, cluster          string // cluster is the service that it stands in for
 	namespace, partition string
 	datacenter           string
@@ -21,43 +21,43 @@ type proxy struct {
 
 // proxy finds the proxy that the flags mean, and registers it first if it is a gateway
 // that is to be registered.
-func (f *envoyFlags) proxy(ctx context.Context, client *api.Client) (proxy, error) {
+func (f *envoyFlags) proxy(ctx context.Context, client *api.Client) (envoyProxy, error) {
 	q := f.read(ctx)
 	kind, err := f.gateway.kind()
 	if err != nil {
-		return proxy{}, err
+		return envoyProxy{}, err
 	}
 	id := f.proxyID
 	switch {
 	case kind != "" && f.gateway.registers:
 		if id, err = f.gateway.registerWith(client, kind, id, q); err != nil {
-			return proxy{}, err
+			return envoyProxy{}, err
 		}
 	case f.gateway.registers:
-		return proxy{}, complain("Auto-Registration can only be used for gateways")
+		return envoyProxy{}, complain("Auto-Registration can only be used for gateways")
 	case id != "":
 	case f.sidecarFor != "":
 		if id, err = findSidecar(client, f.sidecarFor, q); err != nil {
-			return proxy{}, complain("%w", err)
+			return envoyProxy{}, complain("%w", err)
 		}
 	case kind != "":
 		if id, err = findGateway(client, kind, q); err != nil {
-			return proxy{}, err
+			return envoyProxy{}, err
 		}
 	default:
-		return proxy{}, complain("No proxy ID specified. One of -proxy-id, -sidecar-for, or -gateway is required")
+		return envoyProxy{}, complain("No proxy ID specified. One of -proxy-id, -sidecar-for, or -gateway is required")
 	}
 	if f.noCentral {
-		return proxy{id: id, cluster: cmp.Or(f.sidecarFor, f.gateway.service, id), namespace: f.namespace, partition: f.partition}, nil
+		return envoyProxy{id: id, cluster: cmp.Or(f.sidecarFor, f.gateway.service, id), namespace: f.namespace, partition: f.partition}, nil
 	}
 	s, err := f.fetch(client, id, q)
 	if err != nil {
-		return proxy{}, complain("failed fetch proxy config from local agent: %w", err)
+		return envoyProxy{}, complain("failed fetch proxy config from local agent: %w", err)
 	}
 	if s.Kind == api.ServiceKindTypical || s.Proxy == nil {
-		return proxy{}, complain("service is not a Connect proxy or gateway")
+		return envoyProxy{}, complain("service is not a Connect proxy or gateway")
 	}
-	return proxy{
+	return envoyProxy{
 		id: id, cluster: cmp.Or(s.Proxy.DestinationServiceName, s.Service), datacenter: s.Datacenter,
 		namespace: cmp.Or(s.Namespace, f.namespace), partition: cmp.Or(s.Partition, f.partition), config: s.Proxy.Config,
 	}, nil

@@ -18,6 +18,9 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 )
 
+// PublicListener is the name of the listener for those who connect to the service.
+const PublicListener = "public listener"
+
 // DefaultDrain is how long connections may go on once the proxy is to end.
 const DefaultDrain = 10 * time.Second
 
@@ -31,8 +34,8 @@ type Config struct {
 	Drain   time.Duration // 0 is DefaultDrain
 	Log     *slog.Logger
 	Now     func() time.Time // nil is time.Now
-	// Listening, if it is set, is told the address of each listener that starts; what is "public"
-	// or the upstream's name.
+	// Listening, if it is set, is told the address of each listener that starts; what is PublicListener
+	// or an upstream's name.
 	Listening func(what, address string)
 }
 

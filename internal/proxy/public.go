@@ -33,9 +33,9 @@ func (p *Proxy) listenPublic(ctx context.Context, s Public) (*listener, error) {
 	in := &public{Public: s, proxy: p, tls: p.identity.server(), lobby: lobby{places: maxHandshakes}, log: p.cfg.Log}
 	l, err := p.listen(s.Bind, func(conn net.Conn) { in.serve(ctx, conn) })
 	if err != nil {
-		return nil, listenError("public listener", err)
+		return nil, listenError(PublicListener, err)
 	}
-	p.listening("public listener", l)
+	p.listening(PublicListener, l)
 	return l, nil
 }
 
