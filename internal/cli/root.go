@@ -19,6 +19,7 @@ func Root(extra ...*Command) *Command {
 		completion(),
 		configGroup(),
 		connect(),
+		debugCommand(),
 		forceLeave(),
 		info(),
 		intention(),

@@ -28,6 +28,9 @@ func (a *API) debugProfile(r *request) (any, error) {
 	if enabled, _ := a.Resolver.ACLs(); !enabled && !a.Debug {
 		return nil, errDebugOff
 	}
+	if r.PathValue("profile") == "cmdline" { // arguments may hold a token, or the gossip key
+		return nil, errs.New(errs.NotFound, "the command line is not shown")
+	}
 	return stream(func(w http.ResponseWriter) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longestProfile)) // where it can be set
 		switch name := r.PathValue("profile"); name {
@@ -35,8 +38,6 @@ func (a *API) debugProfile(r *request) (any, error) {
 			pprof.Profile(w, r.Request)
 		case "trace":
 			pprof.Trace(w, r.Request)
-		case "cmdline":
-			pprof.Cmdline(w, r.Request)
 		case "symbol":
 			pprof.Symbol(w, r.Request)
 		default:

@@ -59,9 +59,16 @@ func newBesieged(t *testing.T) *besieged {
 	}
 	t.Cleanup(srv.kill)
 	b := &besieged{t: t, files: files, server: srv, aws: a}
-	client, err := api.NewClient(&api.Config{Address: files.http, Token: files.management})
+	b.addMethod()
+	return b
+}
+
+// addMethod lets the tasks of the local AWS log in.
+func (b *besieged) addMethod() {
+	b.t.Helper()
+	client, err := api.NewClient(&api.Config{Address: b.files.http, Token: b.files.management})
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	_, _, err = client.ACL().AuthMethodCreate(&api.ACLAuthMethod{
 		Name: "ecs", Type: "aws-iam", MaxTokenTTL: time.Hour, Config: map[string]any{
@@ -75,13 +82,15 @@ func newBesieged(t *testing.T) *besieged {
 		}, nil)
 	}
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	return b
 }
 
-// bearer makes a bearer token with the credentials of a new task.
-func (b *besieged) bearer() string {
+// credentials are those of a task, as its endpoint hands them out.
+type credentials struct{ AccessKeyId, SecretAccessKey, Token string }
+
+// credentials returns those of a new task.
+func (b *besieged) credentials() (keys credentials) {
 	b.t.Helper()
 	task, err := b.aws.startTask("consul-ecs/web")
 	if err != nil {
@@ -92,10 +101,16 @@ func (b *besieged) bearer() string {
 		b.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var keys struct{ AccessKeyId, SecretAccessKey, Token string }
 	if err := json.NewDecoder(resp.Body).Decode(&keys); err != nil {
 		b.t.Fatal(err)
 	}
+	return keys
+}
+
+// bearer makes a bearer token with the credentials of a new task.
+func (b *besieged) bearer() string {
+	b.t.Helper()
+	keys := b.credentials()
 	b.t.Setenv("AWS_ENDPOINT_URL_STS", b.aws.URL())
 	token, err := awsiam.NewBearerToken(b.t.Context(), awsiam.BearerInput{
 		Region: region, ServerIDHeaderValue: serverID, IncludeEntity: true,
