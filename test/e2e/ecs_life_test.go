@@ -32,6 +32,7 @@ type taskLife struct {
 // TestTasksLive runs a task whose agent the documents' script starts, and one with consul-ecs client instead, through
 // their whole lives: both in the default partition and in another.
 func TestTasksLive(t *testing.T) {
+	t.Parallel()
 	w := newECS(t, taskrun.Options{HealthInterval: time.Second}, "curl", "jq")
 	if w == nil {
 		return
