@@ -42,6 +42,7 @@ func root() *cli.Command {
 		Short: "The control plane for workloads on AWS ECS",
 		Sub: []*cli.Command{
 			dev.Command(),
+			dev.Service(),
 			operator.Setup(),
 			operator.TaskDefinition(),
 			operator.Doctor(),

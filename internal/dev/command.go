@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/lictor/lictor/internal/cli"
 )
@@ -18,10 +22,11 @@ func Command() *cli.Command {
 		Name:  "dev",
 		Short: "Runs the whole system on this machine",
 		Long: `Starts a local AWS and a cluster of servers with mutual TLS, encrypted gossip and
-ACLs in default deny, sets both up as the documents do, and plays one ECS task:
-its role's credentials, consul login, a client agent that joins with nothing but
-the CA and the gossip key, the use of its tokens, consul logout. Then the system
-keeps running, with commands to paste. No AWS account and no network are needed.`,
+ACLs in default deny, sets both up as the documents do, and runs two ECS tasks, web
+and api, through their whole life: task definitions from lictor task-definition, logins
+with their roles' credentials, client agents that join with nothing but the CA and the
+gossip key, services and sidecars, health, SIGTERM, and nothing left. Then the tasks run
+again, with commands to paste. No AWS account, no network and no root are needed.`,
 		Flags: func(fs *flag.FlagSet) {
 			fs.BoolVar(&opts.Once, "once", false, "end after the flow; exit 0 only if every step held")
 			fs.IntVar(&opts.Servers, "servers", 3, "servers of the cluster: 1, 3 or 5")
@@ -50,4 +55,29 @@ func isTerminal(out any) bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Service is lictor demo-service.
+func Service() *cli.Command {
+	return &cli.Command{
+		Name: "demo-service", Args: "ADDRESS", Short: "Answers on an address, as the application of lictor dev",
+		Run: func(ctx context.Context, env *cli.Env, args []string) error {
+			if len(args) != 1 {
+				return errors.New("exactly one ADDRESS is required, such as 127.0.0.1:9090")
+			}
+			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			l, err := new(net.ListenConfig).Listen(ctx, "tcp", args[0])
+			if err != nil {
+				return err
+			}
+			answer := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "lictor demo-service at %s\n", args[0]) }
+			server := &http.Server{Handler: http.HandlerFunc(answer), ReadHeaderTimeout: 5 * time.Second}
+			context.AfterFunc(ctx, func() { _ = server.Close() })
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		},
+	}
 }

@@ -1,7 +1,7 @@
 // Package dev runs the whole system on one machine: a local AWS, a cluster of
 // servers with ACLs in default deny, the set-up of the two documents this project
-// started from, and an ECS task that logs in, joins with an agent of its own, uses its tokens
-// and leaves. Every step is a command that a person could type, run as a process of its own.
+// started from, and two ECS tasks that log in, join with agents of their own, register and
+// leave. Every step is a command that a person could type, run as a process of its own.
 package dev
 
 import (
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/awslocal"
+	"github.com/lictor/lictor/internal/awslocal/taskrun"
 	"github.com/lictor/lictor/internal/logging"
 )
 
@@ -39,6 +40,7 @@ const (
 	demoNamespace  = "team-1"
 	account        = "123456789012"
 	region         = "us-west-2"
+	clusterName    = "lictor-dev"
 	clientMethod   = "iam-ecs-client-token"
 	serviceMethod  = "iam-ecs-service-token"
 )
@@ -50,6 +52,8 @@ type world struct {
 	report     *report
 	tools      tools
 	aws        *awslocal.Server
+	tasks      *taskrun.Runner
+	services   []*service
 	servers    []*node
 	management logging.Secret
 	gossipKey  logging.Secret
@@ -57,7 +61,7 @@ type world struct {
 
 // Run plays the flow, each step on opts.Out as it happens, and then keeps
 // running until ctx ends, unless opts.Once. It returns an error if any step
-// did not hold, also because ctx ended before. The server it started is stopped before it returns.
+// did not hold, also because ctx ended before. What it started is stopped before it returns.
 func Run(ctx context.Context, opts Options) error {
 	began := time.Now()
 	w := &world{opts: opts, report: &report{out: opts.Out, color: opts.Color, now: time.Now}}
@@ -67,7 +71,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	defer remove()
 	defer w.close()
-	for _, play := range []func(context.Context) error{w.start, w.setUp, w.playTask, w.playRefusals} {
+	for _, play := range []func(context.Context) error{w.start, w.setUp, w.playTasks, w.playRefusals} {
 		if err := play(ctx); err != nil {
 			if ctx.Err() != nil {
 				return errors.New("interrupted before every step held")
@@ -79,13 +83,13 @@ func Run(ctx context.Context, opts Options) error {
 	if opts.Once {
 		return nil
 	}
-	if err := w.writeInstructions(); err != nil {
+	if err := w.goOn(ctx); err != nil {
 		return err
 	}
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(opts.Out, "\nStopping.")
-		return nil
+		return w.stopServices(context.WithoutCancel(ctx))
 	case n := <-w.anyEnded():
 		return w.explain(fmt.Errorf("%s ended: %v", n.name, n.process.err))
 	}
@@ -109,6 +113,9 @@ func (w *world) makeDir() (remove func(), err error) {
 }
 
 func (w *world) close() {
+	if w.tasks != nil {
+		_ = w.tasks.Close()
+	}
 	var stopping sync.WaitGroup
 	for _, n := range w.servers {
 		if n.process != nil {

@@ -1,14 +1,22 @@
 package dev
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/lictor/lictor/internal/awslocal"
 )
 
-// writeInstructions leaves a task running for the reader, writes two files to source
-// and prints what can be pasted.
-func (w *world) writeInstructions() error {
+// goOn runs the tasks again for the reader, writes two files to source and prints what can be pasted.
+func (w *world) goOn(ctx context.Context) error {
+	if err := w.startServices(); err != nil {
+		return err
+	}
+	if err := w.await(ctx, func(s *service) string { return s.name }, awslocal.ConditionHealthy); err != nil {
+		return err
+	}
 	t, err := w.startTask("consul-ecs/web")
 	if err != nil {
 		return err
@@ -17,7 +25,7 @@ func (w *world) writeInstructions() error {
 	if err := writeEnv(w.file("env"), env); err != nil {
 		return err
 	}
-	taskEnv := append(t.env, "TASK_ID="+t.ID, "CLUSTER_ARN=arn:aws:ecs:"+region+":"+account+":cluster/lictor-dev")
+	taskEnv := append(t.env, "TASK_ID="+t.ID, "CLUSTER_ARN=arn:aws:ecs:"+region+":"+account+":cluster/"+clusterName)
 	if err := writeEnv(w.file("task.env"), taskEnv); err != nil {
 		return err
 	}
@@ -44,7 +52,7 @@ func writeEnv(path string, pairs []string) error {
 }
 
 const instructions = `
-The system keeps running. Stop it with Ctrl-C.
+The system keeps running, with two tasks, web and api. Stop it with Ctrl-C.
 
   HTTPS             https://%s
   HTTP              http://%s
@@ -54,6 +62,7 @@ The system keeps running. Stop it with Ctrl-C.
 
 In another terminal, be the operator:
   %s
+  consul catalog services -partition demo -namespace '*'
   consul acl auth-method list -partition demo
   consul acl token list -partition demo
 

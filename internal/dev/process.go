@@ -19,11 +19,10 @@ import (
 // tools runs the commands a person would type, as processes of their own, from
 // a directory of links to this very program.
 type tools struct {
-	bin string // holds the links consul and consul-ecs
+	bin string // holds the links consul, consul-ecs and lictor
 }
 
-// newTools links consul and consul-ecs to the running program, which behaves
-// as the command it is called by.
+// newTools links the commands to the running program, which behaves as the one it is called by.
 func newTools(bin string) (tools, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -32,7 +31,7 @@ func newTools(bin string) (tools, error) {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return tools{}, err
 	}
-	for _, name := range []string{"consul", "consul-ecs"} {
+	for _, name := range []string{"consul", "consul-ecs", "lictor"} {
 		link := filepath.Join(bin, name)
 		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return tools{}, err
@@ -46,29 +45,35 @@ func newTools(bin string) (tools, error) {
 
 // commandError is a command that ended with another exit code than 0.
 type commandError struct {
+	name   string
 	args   []string
 	code   int
 	stderr string
 }
 
 func (e *commandError) Error() string {
-	return fmt.Sprintf("consul %s: exit code %d: %s", strings.Join(e.args, " "), e.code, strings.TrimSpace(e.stderr))
+	return fmt.Sprintf("%s %s: exit code %d: %s", e.name, strings.Join(e.args, " "), e.code, strings.TrimSpace(e.stderr))
 }
 
-// consul runs one command to its end and returns what it printed. env is added
+// consul runs one command of consul, as run does.
+func (t tools) consul(ctx context.Context, env []string, args ...string) (string, error) {
+	return t.run(ctx, env, "consul", args...)
+}
+
+// run runs one command to its end and returns what it printed. env is added
 // to a clean environment. A command that exits with another code than 0 gives a
 // *commandError.
-func (t tools) consul(ctx context.Context, env []string, args ...string) (string, error) {
+func (t tools) run(ctx context.Context, env []string, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, "consul"), args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, name), args...)
 	cmd.Env = append(cleanEnv(), env...)
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return out.String(), &commandError{args: args, code: exit.ExitCode(), stderr: complaints.String()}
+		return out.String(), &commandError{name: name, args: args, code: exit.ExitCode(), stderr: complaints.String()}
 	}
 	return out.String(), err
 }
@@ -91,25 +96,6 @@ type agent struct {
 	err    error         // of the process; read after done
 	tail   *tail
 	cancel func()
-}
-
-// waitFor waits until the agent has printed a text since it was started.
-func (a *agent) waitFor(ctx context.Context, text string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		found, more := a.tail.find(text)
-		if found {
-			return nil
-		}
-		select {
-		case <-more:
-		case <-a.done:
-			return fmt.Errorf("the agent ended: %v\n%s", a.err, a.tail)
-		case <-ctx.Done():
-			return fmt.Errorf("the agent does not print %q:\n%s", text, a.tail)
-		}
-	}
 }
 
 // patience is how long an agent may take to do what is waited for.
@@ -193,7 +179,6 @@ func (a *agent) kill() {
 type tail struct {
 	mu    sync.Mutex
 	lines []string
-	more  chan struct{} // closed and forgotten when a line comes
 }
 
 const tailLines = 40
@@ -205,26 +190,6 @@ func (t *tail) add(line string) {
 		t.lines = append(t.lines[:0], t.lines[1:]...)
 	}
 	t.lines = append(t.lines, line)
-	if t.more != nil {
-		close(t.more)
-		t.more = nil
-	}
-}
-
-// find reports whether a text is among the lines, and returns a channel that
-// is closed when there is another.
-func (t *tail) find(text string) (found bool, more <-chan struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, line := range t.lines {
-		if strings.Contains(line, text) {
-			return true, nil
-		}
-	}
-	if t.more == nil {
-		t.more = make(chan struct{})
-	}
-	return false, t.more
 }
 
 func (t *tail) String() string {

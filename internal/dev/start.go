@@ -43,12 +43,13 @@ func (w *world) start(ctx context.Context) error {
 	)
 }
 
+// startAWS starts the local AWS, which tasks need until they have ended.
 func (w *world) startAWS(ctx context.Context) (string, error) {
 	var err error
 	if w.aws, err = awslocal.New(awslocal.Demo(), awslocal.Options{}); err != nil {
 		return "", err
 	}
-	if err := w.aws.Start(ctx, "127.0.0.1:0"); err != nil {
+	if err := w.aws.Start(context.WithoutCancel(ctx), "127.0.0.1:0"); err != nil {
 		return "", err
 	}
 	return w.aws.URL() + ", signatures checked", nil
@@ -87,6 +88,7 @@ func (w *world) makeSecrets(context.Context) (string, error) {
 type node struct {
 	name                      string
 	http, https, server, serf int
+	grpcTLS                   int
 	process                   *agent
 }
 
@@ -103,12 +105,12 @@ func (w *world) planServers() error {
 		return fmt.Errorf("-servers: a cluster has 1, 3 or 5 servers, not %d", count)
 	}
 	for i := range count {
-		ports, err := freePorts(4)
+		ports, err := freePorts(5)
 		if err != nil {
 			return err
 		}
 		w.servers = append(w.servers, &node{
-			name: fmt.Sprintf("server-%d", i+1), http: ports[0], https: ports[1], server: ports[2], serf: ports[3],
+			name: fmt.Sprintf("server-%d", i+1), http: ports[0], https: ports[1], server: ports[2], serf: ports[3], grpcTLS: ports[4],
 		})
 	}
 	first := w.servers[0]
@@ -130,6 +132,7 @@ ports {
   https    = %[7]d
   server   = %[8]d
   serf_lan = %[9]d
+  grpc_tls = %[14]d
 }
 tls {
   defaults {
@@ -161,7 +164,7 @@ func (w *world) startServers(ctx context.Context) (string, error) {
 	for _, n := range w.servers {
 		config := fmt.Sprintf(serverConfig, len(w.servers), n.name, w.file("data-"+n.name), w.joinAddrs(), w.gossipKey.Reveal(),
 			n.http, n.https, n.server, n.serf,
-			w.caFile(), w.file(n.name+".pem"), w.file(n.name+"-key.pem"), w.management.Reveal())
+			w.caFile(), w.file(n.name+".pem"), w.file(n.name+"-key.pem"), w.management.Reveal(), n.grpcTLS)
 		path := w.file(n.name + ".hcl")
 		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 			return "", err

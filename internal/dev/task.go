@@ -18,21 +18,18 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 )
 
-// task is one ECS task as the played commands see it.
+// task is an ECS task whose containers are the commands that a person types.
 type task struct {
 	awslocal.Task
-	env          []string
-	dir          string
-	clientToken  string // files in dir
-	serviceToken string
-	agent        *node // its client agent, once that was started
+	env  []string
+	sink string // file for a token
 }
 
 // startTask starts a task with a role of the demo account.
 func (w *world) startTask(role string) (*task, error) {
 	t, err := w.aws.StartTask(awslocal.TaskSpec{
 		Role:    "arn:aws:iam::" + account + ":role/" + role,
-		Cluster: "lictor-dev",
+		Cluster: clusterName,
 		Region:  region,
 		Family:  role[strings.LastIndexByte(role, '/')+1:],
 	})
@@ -47,7 +44,7 @@ func (w *world) startTask(role string) (*task, error) {
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI="+t.CredentialsURI,
 		"ECS_CONTAINER_METADATA_URI_V4="+t.MetadataURI,
 	)
-	return &task{Task: t, env: env, dir: dir, clientToken: dir + "/client-token", serviceToken: dir + "/service-token"}, nil
+	return &task{Task: t, env: env, sink: dir + "/token"}, nil
 }
 
 // login is the documents' consul login for one method.
@@ -60,7 +57,7 @@ func (w *world) login(t *task, method, sink string) []string {
 		"-type", "aws-iam",
 		"-method", method,
 		"-meta", "consul.hashicorp.com/task-id=" + t.ID,
-		"-meta", "consul.hashicorp.com/cluster=arn:aws:ecs:" + region + ":" + account + ":cluster/lictor-dev",
+		"-meta", "consul.hashicorp.com/cluster=arn:aws:ecs:" + region + ":" + account + ":cluster/" + clusterName,
 		"-aws-region", region,
 		"-aws-auto-bearer-token", "-aws-include-entity",
 		"-token-sink-file", sink,
@@ -72,70 +69,122 @@ func (w *world) on(tokenFile string, command ...string) []string {
 	return append(command, "-http-addr", "https://"+w.https(), "-ca-file", w.caFile(), "-token-file", tokenFile)
 }
 
-// playTask plays the life of one task, from its role's credentials to logout.
-func (w *world) playTask(ctx context.Context) error {
-	var t *task
-	w.report.section("One ECS task, role consul-ecs/web")
-	err := w.report.do(ctx, step{"the task starts", func(context.Context) (string, error) {
-		var err error
-		t, err = w.startTask("consul-ecs/web")
-		if err != nil {
-			return "", err
-		}
-		return "credentials of its role, task " + t.ID[:8], nil
-	}})
+// playTasks runs two tasks of the local ECS through their whole life.
+func (w *world) playTasks(ctx context.Context) error {
+	var web, api *service
+	w.report.section("Two ECS tasks, web and api")
+	err := w.report.do(ctx,
+		step{"lictor task-definition", func(ctx context.Context) (string, error) {
+			err := w.startECS()
+			if err == nil {
+				web, err = w.decorate(ctx, "web", demoNamespace)
+			}
+			if err == nil {
+				api, err = w.decorate(ctx, "api", "default")
+			}
+			if err != nil {
+				return "", err
+			}
+			w.services = []*service{web, api}
+			return fmt.Sprintf("an application becomes %d containers", len(web.definition.Containers)), nil
+		}},
+		step{"ECS runs both tasks", func(context.Context) (string, error) {
+			if err := w.startServices(); err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("task %s, task %s", web.task.ID[:8], api.task.ID[:8]), nil
+		}},
+		step{"consul-ecs client: login, agent, join", func(ctx context.Context) (string, error) {
+			err := w.await(ctx, func(*service) string { return consulClient }, awslocal.ConditionHealthy)
+			return "certificates by auto_encrypt", err
+		}},
+		step{"consul-ecs mesh-init: login, registration", func(ctx context.Context) (string, error) {
+			err := w.await(ctx, func(*service) string { return meshInit }, awslocal.ConditionSuccess)
+			return "exit code 0", err
+		}},
+	)
 	if err != nil {
 		return err
 	}
-	defer w.aws.StopTask(t.ID)
-	defer func() {
-		if t.agent != nil && t.agent.process != nil {
-			t.agent.process.kill()
-		}
-	}()
-	return w.report.do(ctx,
-		step{"consul login: a client token", w.loginStep(t, clientMethod, t.clientToken, "consul-ecs-client-role")},
-		step{"consul login: a service token", w.loginStep(t, serviceMethod, t.serviceToken, "web")},
-		step{"token read -stale -self, on every server", w.readEverywhere(t)},
-		step{"the client agent starts and joins", func(ctx context.Context) (string, error) { return w.startClient(ctx, t) }},
-		w.member(t, "alive"),
-		step{"both tokens, through the agent", w.throughAgent(t)},
-		step{"the client token runs an agent", w.decisions(t.clientToken, demoPartition+"/default", []decision{
+	if err := w.report.do(ctx, w.tokenSteps(web)...); err != nil {
+		return err
+	}
+	return w.report.do(ctx, w.lifeSteps(web, api)...)
+}
+
+// tokenSteps show what the tokens of a task are good for.
+func (w *world) tokenSteps(s *service) []step {
+	return []step{
+		{"web's client token", w.bound(s, s.clientToken(), "consul-ecs-client-role")},
+		{"web's service token", w.bound(s, s.serviceToken(), "web")},
+		{"token read -stale -self, on every server", w.readEverywhere(s)},
+		{"both tokens, through the agent", w.throughAgent(s)},
+		{"the client token runs an agent", w.decisions(s.clientToken(), demoPartition+"/default", []decision{
 			{"node", "write", "ip-10-0-3-17", true},
 			{"service", "read", "web", true},
 			{"service", "write", "web", false},
 			{"acl", "read", "", false},
 		})},
-		step{"the service token registers web", w.decisions(t.serviceToken, demoPartition+"/"+demoNamespace, []decision{
+		{"the service token registers web", w.decisions(s.serviceToken(), demoPartition+"/"+demoNamespace, []decision{
 			{"service", "write", "web", true},
 			{"service", "write", "web-sidecar-proxy", true},
 			{"node", "read", "ip-10-0-3-17", true},
 			{"service", "write", "api", false},
 		})},
-		step{"consul acl token list is denied", func(ctx context.Context) (string, error) {
-			_, err := w.tools.consul(ctx, nil, w.on(t.clientToken, "acl", "token", "list", "-partition", demoPartition)...)
+		{"consul acl token list is denied", func(ctx context.Context) (string, error) {
+			_, err := w.tools.consul(ctx, nil, w.on(s.clientToken(), "acl", "token", "list", "-partition", demoPartition)...)
 			return refusedWith(err, "403", "Permission denied", "'acl:read'")
 		}},
-		step{"SIGTERM to the client agent", t.stopClient},
-		w.member(t, "left"),
-		step{"consul logout, both tokens", func(ctx context.Context) (string, error) {
-			for _, sink := range []string{t.clientToken, t.serviceToken} {
-				if _, err := w.tools.consul(ctx, nil, w.on(sink, "logout")...); err != nil {
-					return "", err
-				}
-			}
-			return "no output, exit code 0", nil
+	}
+}
+
+// lifeSteps show services and sidecars, health, and the end of the tasks.
+func (w *world) lifeSteps(web, api *service) []step {
+	both := func(f func(*service) error) error { return errors.Join(f(web), f(api)) }
+	return []step{
+		{"consul members: alive", w.members("alive")},
+		{"services and sidecars are in the catalog", func(ctx context.Context) (string, error) {
+			err := both(func(s *service) error { return w.registered(ctx, s) })
+			return "web in " + demoPartition + "/" + demoNamespace + ", api in " + demoPartition + "/default", err
 		}},
-		step{"both tokens are gone", func(ctx context.Context) (string, error) { return w.gone(ctx, t) }},
-	)
+		{"consul-ecs health-sync: both are healthy", func(ctx context.Context) (string, error) {
+			return "passing", both(func(s *service) error { return w.synced(ctx, s, "passing") })
+		}},
+		{"web falls ill", func(ctx context.Context) (string, error) {
+			if err := os.WriteFile(web.sick(), nil, 0o600); err != nil {
+				return "", err
+			}
+			return "critical", w.synced(ctx, web, "critical")
+		}},
+		{"web is well again", func(ctx context.Context) (string, error) {
+			if err := os.Remove(web.sick()); err != nil {
+				return "", err
+			}
+			return "passing", w.synced(ctx, web, "passing")
+		}},
+		{"SIGTERM to both tasks", func(ctx context.Context) (string, error) {
+			return "ten containers ended with exit code 0", w.stopServices(ctx)
+		}},
+		{"consul members: left", w.members("left")},
+		{"services and nodes are gone", func(ctx context.Context) (string, error) {
+			return "nothing of theirs is in the catalog", both(func(s *service) error { return w.unregistered(ctx, s) })
+		}},
+		{"all four tokens are gone", func(ctx context.Context) (proof string, err error) {
+			err = both(func(s *service) error {
+				proof, err = w.gone(ctx, s)
+				return err
+			})
+			return proof, err
+		}},
+	}
 }
 
 // readEverywhere reads both tokens on each server from what that server has:
 // nobody has to wait for replication.
-func (w *world) readEverywhere(t *task) func(context.Context) (string, error) {
+func (w *world) readEverywhere(s *service) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		for _, n := range w.servers {
-			for _, sink := range []string{t.clientToken, t.serviceToken} {
+			for _, sink := range []string{s.clientToken(), s.serviceToken()} {
 				_, err := w.tools.consul(ctx, nil, "acl", "token", "read", "-stale", "-self",
 					"-http-addr", "https://"+n.addr(n.https), "-ca-file", w.caFile(), "-token-file", sink)
 				if err != nil {
@@ -147,13 +196,10 @@ func (w *world) readEverywhere(t *task) func(context.Context) (string, error) {
 	}
 }
 
-// loginStep logs in and checks what the token is bound to.
-func (w *world) loginStep(t *task, method, sink, bound string) func(context.Context) (string, error) {
+// bound checks what a token of a task is bound to.
+func (w *world) bound(s *service, file, to string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		if _, err := w.tools.consul(ctx, t.env, w.login(t, method, sink)...); err != nil {
-			return "", err
-		}
-		out, err := w.tools.consul(ctx, nil, w.on(sink, "acl", "token", "read", "-self")...)
+		out, err := w.tools.consul(ctx, nil, w.on(file, "acl", "token", "read", "-self")...)
 		if err != nil {
 			return "", err
 		}
@@ -161,16 +207,16 @@ func (w *world) loginStep(t *task, method, sink, bound string) func(context.Cont
 		if err != nil {
 			return "", err
 		}
-		if !strings.Contains(out, bound) || !strings.Contains(out, t.ID) {
-			return "", fmt.Errorf("the token is not bound to %s and the task:\n%s", bound, out)
+		if !strings.Contains(out, to) || !strings.Contains(out, s.task.ID) {
+			return "", fmt.Errorf("the token is not bound to %s and the task:\n%s", to, out)
 		}
-		return fmt.Sprintf("%s…, bound to %s", accessor[:8], bound), nil
+		return fmt.Sprintf("%s…, bound to %s", accessor[:8], to), nil
 	}
 }
 
 // gone proves that neither token works and that none of the task's is stored.
-func (w *world) gone(ctx context.Context, t *task) (string, error) {
-	for _, sink := range []string{t.clientToken, t.serviceToken} {
+func (w *world) gone(ctx context.Context, s *service) (string, error) {
+	for _, sink := range []string{s.clientToken(), s.serviceToken()} {
 		_, err := w.tools.consul(ctx, nil, w.on(sink, "acl", "token", "read", "-self")...)
 		if _, err := refusedWith(err, "403", "ACL not found"); err != nil {
 			return "", err
@@ -181,7 +227,7 @@ func (w *world) gone(ctx context.Context, t *task) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if strings.Contains(out, t.ID) {
+		if strings.Contains(out, s.task.ID) {
 			return "", fmt.Errorf("a token of the task is still stored:\n%s", out)
 		}
 	}
@@ -215,9 +261,9 @@ func (w *world) refusedLogin(title, role, reason string) step {
 			return "", err
 		}
 		defer w.aws.StopTask(t.ID)
-		_, err = w.tools.consul(ctx, t.env, w.login(t, serviceMethod, t.serviceToken)...)
-		if _, err := os.Stat(t.serviceToken); !errors.Is(err, os.ErrNotExist) {
-			return "", fmt.Errorf("the refused login wrote %s", t.serviceToken)
+		_, err = w.tools.consul(ctx, t.env, w.login(t, serviceMethod, t.sink)...)
+		if _, err := os.Stat(t.sink); !errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("the refused login wrote %s", t.sink)
 		}
 		return refusedWith(err, "Error logging in", reason)
 	}}

@@ -59,6 +59,7 @@ ports {
   https = %d
   server = %d
   serf_lan = %d
+  grpc_tls = -1
 }
 tls {
   defaults {

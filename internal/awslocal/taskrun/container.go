@@ -219,6 +219,7 @@ func (t *Task) environment(c *container) []string {
 	}
 	add(c.image.Environment)
 	add(t.runner.options.Environment)
+	add(t.env)
 	add(t.ecsEnvironment(c))
 	for _, v := range c.definition.Environment {
 		env[v.Name] = v.Value

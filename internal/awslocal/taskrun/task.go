@@ -21,6 +21,7 @@ type Task struct {
 
 	runner     *Runner
 	definition *awslocal.TaskDefinition
+	env        []string // of Spec
 	region     string
 	dir        string
 	host       *host // nil if the task is not isolated

@@ -110,7 +110,10 @@ func (w *world) run(containers string) (*Task, string) {
 	}
 	containers = strings.ReplaceAll(containers, `"name"`, `"image":"sh","mountPoints":[{"sourceVolume":"v","containerPath":"$V"}],"name"`)
 	containers = strings.ReplaceAll(containers, "$V", path)
-	t, err := w.runner.Run(Spec{Definition: w.parse(`"volumes":[` + volume + `],"containerDefinitions":[` + containers + `]`), Cluster: "prod", Region: region})
+	t, err := w.runner.Run(Spec{
+		Definition: w.parse(`"volumes":[` + volume + `],"containerDefinitions":[` + containers + `]`), Cluster: "prod", Region: region,
+		Environment: []string{"TASK=task", "OWN=task"},
+	})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -320,12 +323,12 @@ func TestEnvironment(t *testing.T) {
 		if _, err := w.aws.PutParameter(awslocal.DemoAccount, region, "gossip", "key"); err != nil {
 			w.Fatal(err)
 		}
-		task, _ := w.run(`{"name":"app","command":["echo \"$CA $GOSSIP $ALL $OWN $AWS_REGION\"; env"],
+		task, _ := w.run(`{"name":"app","command":["echo \"$CA $GOSSIP $ALL $TASK $OWN $AWS_REGION\"; env"],
 			"environment":[{"name":"OWN","value":"own"}],
 			"secrets":[{"name":"CA","valueFrom":"` + secret + `"},{"name":"GOSSIP","valueFrom":"gossip"}]}`)
 		w.ended(task)
 		log := task.Log("app")
-		if !strings.HasPrefix(log, "two\nlines key all own us-west-2\n") {
+		if !strings.HasPrefix(log, "two\nlines key all task own us-west-2\n") {
 			w.Errorf("got %s", log)
 		}
 		for _, variable := range []string{
