@@ -24,8 +24,8 @@ const pageMiddle = `
 const pageTail = `
 ## Groups that are not run
 
-Their subject is not there yet, or has come after this list: prepared queries, configuration of the
-mesh CA, discovery chains and peering.
+Their subject is not there yet, or has come after this list: prepared queries,
+discovery chains and peering.
 
 ## Other people's clients
 
