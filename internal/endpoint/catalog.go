@@ -39,6 +39,7 @@ type Find struct {
 	Passing  bool     // all checks of an instance have to pass
 	Connect  bool     // what takes part in the mesh for the service, instead of the service itself
 	Filter   string   // an expression over what is answered
+	Central  bool     // proxies are answered with what config entries say about them
 	Read
 }
 
@@ -139,10 +140,15 @@ func (v *view) instances(ws memdb.WatchSet, each func(*catalog.Instance, *catalo
 // watchInstances watches all that the instances of the service and their health depend on, and
 // returns its index.
 func (v *view) watchInstances(ws memdb.WatchSet) (uint64, error) {
+	watch := v.tx.WatchService
 	if v.Connect {
-		return v.tx.WatchConnect(ws, v.Scope, v.Name)
+		watch = v.tx.WatchConnect
 	}
-	return v.tx.WatchService(ws, v.Scope, v.Name)
+	index, err := watch(ws, v.Scope, v.Name)
+	if err != nil {
+		return 0, err
+	}
+	return v.watchCentral(ws, index)
 }
 
 func (v *view) eachInstance(each func(*catalog.Instance, *catalog.Node) error) error {
@@ -164,6 +170,9 @@ func (v *view) eachInstance(each func(*catalog.Instance, *catalog.Node) error) e
 		}
 		if n == nil || !v.suits(n) {
 			continue
+		}
+		if i, err = v.central(i); err != nil {
+			return err
 		}
 		if err := each(i, n); err != nil {
 			return err

@@ -216,11 +216,20 @@ func (e *Catalog) Node(ctx context.Context, who acl.Caller, f Find) (*NodeServic
 		rows, err := v.tx.NodeInstances(nil, f.Scope, n.Node)
 		out = &NodeServices{Node: n, Services: make([]*catalog.Service, 0, len(rows))}
 		for _, i := range rows {
-			if v.readsService(i.Scope, i.Service.Service) && v.filter.Match(&i.Service) {
+			if !v.readsService(i.Scope, i.Service.Service) {
+				continue
+			}
+			if i, err = v.central(i); err != nil {
+				return 0, err
+			}
+			if v.filter.Match(&i.Service) {
 				out.Services = append(out.Services, &i.Service)
 			}
 		}
-		return index, err
+		if err != nil {
+			return 0, err
+		}
+		return v.watchCentral(ws, index)
 	})
 	return out, meta, err
 }

@@ -30,12 +30,14 @@ var catalogRoutes = []route{
 var errPassing = errs.New(errs.Invalid, "Invalid value for ?passing")
 
 // find reads what of the catalog a request asks for; part is the part of the
-// path that names it, "" for none (catalog.md section 1.6). There is no
-// central configuration yet that ?merge-central-config could add.
+// path that names it, "" for none (catalog.md section 1.6).
 func (a *API) find(r *request, part string) (endpoint.Find, error) {
 	f := endpoint.Find{
 		Scope: r.scope, Name: r.PathValue(part), Tags: r.query["tag"], NodeMeta: r.query["node-meta"],
 		Near: r.query.Get("near"), Filter: r.query.Get("filter"), Read: r.read,
+	}
+	if r.query.Has("merge-central-config") {
+		f.Central = r.query.Get("merge-central-config") != "false"
 	}
 	if f.Near == nearAgent {
 		f.Near = a.askedNode(r)

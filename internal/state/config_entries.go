@@ -162,3 +162,15 @@ func (tx *Tx) removeEntries(s tenancy.Scope, limit int) (int, error) {
 func (tx *Tx) removeWideEntries(partition string) error {
 	return tx.DeleteConfigEntry(configentry.KindServiceIntentions, tenancy.Scope{Partition: partition, Namespace: tenancy.Wildcard}, tenancy.Wildcard)
 }
+
+// WatchConfigEntries watches all entries of all partitions.
+func (tx *Tx) WatchConfigEntries(ws memdb.WatchSet) error {
+	all, err := tx.Partitions(ws)
+	for _, p := range all {
+		if err != nil {
+			return err
+		}
+		_, err = configEntries.rows.List(tx.db, ws, tenancy.Scope{Partition: p.Name, Namespace: tenancy.Wildcard})
+	}
+	return err
+}
