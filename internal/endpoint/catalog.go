@@ -148,6 +148,9 @@ func (v *view) watchInstances(ws memdb.WatchSet) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if index, err = v.watchExports(ws, index); err != nil {
+		return 0, err
+	}
 	return v.watchCentral(ws, index)
 }
 
@@ -157,11 +160,15 @@ func (v *view) eachInstance(each func(*catalog.Instance, *catalog.Node) error) e
 		list = v.tx.ConnectInstances
 	}
 	rows, err := list(nil, v.Scope, v.Name)
-	if err != nil || len(rows) == 0 || !v.readsService(v.Scope, v.Name) {
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	imported, err := v.imported()
+	if err != nil || !imported && !v.readsService(v.Scope, v.Name) {
 		return err
 	}
 	for _, i := range rows {
-		if !v.tagged(i) || !v.readsNode(i.Scope, i.Node) || v.Connect && !v.readsService(i.Scope, i.Service.Service) {
+		if !v.tagged(i) || !imported && (!v.readsNode(i.Scope, i.Node) || v.Connect && !v.readsService(i.Scope, i.Service.Service)) {
 			continue
 		}
 		n, err := v.tx.Node(nil, i.Partition, i.Node)

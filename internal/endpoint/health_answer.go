@@ -61,6 +61,7 @@ type healthKey struct {
 	passing    bool
 	connect    bool
 	central    bool
+	importer   string
 }
 
 // healthAnswers finds answers that somebody still uses, or has used a moment ago: the garbage
@@ -79,7 +80,7 @@ func (h *healthAnswers) of(v *view, index uint64) *HealthAnswer {
 	k := healthKey{
 		content: v.tx.Abandoned(), index: index, authorizer: v.who.Authorizer,
 		scope: v.Scope, name: v.Name, tags: joinKey(v.Tags), nodeMeta: joinKey(v.NodeMeta),
-		filter: v.Filter, passing: v.Passing, connect: v.Connect, central: v.Central,
+		filter: v.Filter, passing: v.Passing, connect: v.Connect, central: v.Central, importer: v.importer(),
 	}
 	if kept, ok := h.known.get(k); ok {
 		if a := kept.Value(); a != nil {
