@@ -25,7 +25,7 @@ func (p *Proxy) listen(at Address, serve func(net.Conn)) (*listener, error) {
 	if err := removeSocket(at); err != nil {
 		return nil, err
 	}
-	open, err := net.Listen(at.Network, at.Addr)
+	open, err := net.Listen(at.family(), at.Addr)
 	if err != nil {
 		return nil, err
 	}

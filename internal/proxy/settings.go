@@ -50,6 +50,15 @@ type Address struct {
 	Mode    fs.FileMode
 }
 
+// family is the network to listen in: 0.0.0.0 is IPv4 alone.
+func (a Address) family() string {
+	host, _, _ := net.SplitHostPort(a.Addr)
+	if ip := net.ParseIP(host); a.Network == "tcp" && ip != nil && ip.To4() != nil {
+		return "tcp4"
+	}
+	return a.Network
+}
+
 // Defaults of timeouts (mesh.md section 8).
 const (
 	defaultLocalConnect = time.Second

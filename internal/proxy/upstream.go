@@ -28,6 +28,7 @@ type upstream struct {
 	tls   *tls.Config
 	log   *slog.Logger
 	turn  atomic.Uint64 // of the instance that is next
+	quiet quiet
 
 	instances atomic.Pointer[[]string] // addresses of those that pass; nil before the first answer
 	first     chan struct{}            // closed with the first answer
@@ -93,7 +94,9 @@ func (u *upstream) serve(ctx context.Context, conn net.Conn) {
 	remote, err := u.connect(ctx)
 	if err != nil {
 		local.abort()
-		u.log.Error("no instance can be connected to", logging.Err, err)
+		if u.quiet.may(u.proxy.cfg.Now()) {
+			u.log.Error("no instance can be connected to", logging.Err, err)
+		}
 		return
 	}
 	relay(local, remote)
