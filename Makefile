@@ -18,11 +18,13 @@ test-long: ## adds the long runs: more logins, more kills, ten million ACL decis
 	LICTOR_LONG=1 go test -count=1 -v -run 'AuthorizerDecidesAsTheModelDoes' ./internal/acl
 	LICTOR_LONG=1 go test -count=1 -timeout 60m ./test/...
 
-compat: ## the tests of the published Go client against our consul; needs the modules that they import
+compat: ## clients that others have published against our consul; needs the network for what they consist of
 	go run ./test/compat/clienttests
+	go run ./test/compat/thirdparty
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./internal/...
+	go run ./test/bench
 
 fuzz: ## each fuzz target for FUZZTIME
 	@grep -rlE '^func Fuzz' --include='*_test.go' internal | while read -r f; do \

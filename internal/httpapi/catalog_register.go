@@ -134,13 +134,16 @@ func (b *registration) registration(checks []registeredCheck) endpoint.Registrat
 	return out
 }
 
-// check returns the check without the indexes that a client has read.
+// check returns the check with its type and without the indexes that a client has read.
 func (sent *registeredCheck) check() catalog.Check {
 	c, d := sent.Check, sent.Definition
 	c.Definition = d.CheckDefinition
 	c.Definition.Interval = d.Interval.or(d.IntervalDuration)
 	c.Definition.Timeout = d.Timeout.or(d.TimeoutDuration)
 	c.Definition.DeregisterCriticalServiceAfter = d.DeregisterCriticalServiceAfter.or(d.DeregisterCriticalServiceAfterDuration)
+	if c.Type == "" {
+		c.Type = c.Definition.Type()
+	}
 	c.CreateIndex, c.ModifyIndex = 0, 0
 	return c
 }

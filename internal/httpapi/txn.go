@@ -127,9 +127,6 @@ func (o *txnOp) op(r *request) (fsm.TxnOp, error) {
 	if b := o.Check; b != nil {
 		out.Check = &fsm.CheckOp{Verb: b.Verb, Check: b.Check.check()}
 		out.Check.Check.ModifyIndex = b.Check.ModifyIndex
-		if out.Check.Check.Type == "" {
-			out.Check.Check.Type = out.Check.Check.Definition.Type()
-		}
 		at, set = &out.Check.Check.Scope, set+1
 	}
 	if b := o.Session; b != nil {
