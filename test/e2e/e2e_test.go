@@ -74,6 +74,9 @@ func TestScripts(t *testing.T) {
 			"logintokens": cmdLoginTokens,
 			"mode":        cmdMode,
 			"audited":     cmdAudited,
+			"backend":     cmdBackend,
+			"reaches":     cmdReaches,
+			"hold":        cmdHold,
 		},
 	})
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"strconv"
@@ -17,6 +18,7 @@ type story struct {
 	server  *server
 	files   *serverFiles
 	secrets []string // what no output may hold
+	held    net.Conn // of hold
 }
 
 type storyKey struct{}
