@@ -47,6 +47,9 @@ func TestACallPassesTwoProxies(t *testing.T) {
 			t.Errorf("the log lacks %q", line)
 		}
 	}
+	eventually(t, "nothing to be left of the connection", func() bool {
+		return p.web.proxy.connections.count() == 0 && p.api.proxy.connections.count() == 0
+	})
 }
 
 func TestMuchDataPassesUnchanged(t *testing.T) {
