@@ -17,7 +17,7 @@ import (
 
 // meshAgents starts a server with TLS and a client agent that has its certificate from it, and
 // returns both configurations with the published client of each.
-func meshAgents(t *testing.T) (cfgs [2]Config, clients [2]*api.Client) {
+func meshAgents(t *testing.T, change ...func(agent *Config)) (cfgs [2]Config, clients [2]*api.Client) {
 	t.Helper()
 	authority := newAuthority(t)
 	server, agent := testConfig(t), testConfig(t)
@@ -28,6 +28,9 @@ func meshAgents(t *testing.T) (cfgs [2]Config, clients [2]*api.Client) {
 	agent.RetryJoin = []string{fmt.Sprintf("127.0.0.1:%d", server.Ports.SerfLAN)}
 	agent.Ports.Server = server.Ports.Server
 	agent.TLS.InternalRPC = TLSListener{CAFile: server.TLS.InternalRPC.CAFile, VerifyOutgoing: true, VerifyServerHostname: true}
+	for _, c := range change {
+		c(&agent)
+	}
 	cfgs = [2]Config{server, agent}
 	for i, cfg := range cfgs {
 		start(t, cfg, nil)

@@ -78,6 +78,7 @@ func (b *base) announce(ctx context.Context, ready <-chan struct{}) {
 		return
 	}
 	b.log.Info("Consul agent running!")
+	forgetStart()
 	if b.opts.Ready != nil {
 		b.opts.Ready()
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/hashicorp/consul/api"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
@@ -33,7 +35,7 @@ type meshAgent struct {
 	client *api.Client
 	conn   *grpc.ClientConn
 	ctx    context.Context
-	agent  *running
+	log    *lockedBuffer
 }
 
 func startMesh(t *testing.T, change ...func(*Config)) *meshAgent {
@@ -42,7 +44,13 @@ func startMesh(t *testing.T, change ...func(*Config)) *meshAgent {
 	for _, c := range change {
 		c(&cfg)
 	}
-	m := &meshAgent{T: t, agent: start(t, cfg, nil)}
+	log := start(t, cfg, nil).log
+	return dialMesh(t, cfg, log)
+}
+
+// dialMesh connects to an agent that runs; log may be nil.
+func dialMesh(t *testing.T, cfg Config, log *lockedBuffer) *meshAgent {
+	m := &meshAgent{T: t, log: log}
 	var err error
 	if m.client, err = api.NewClient(&api.Config{Address: fmt.Sprintf("127.0.0.1:%d", cfg.Ports.HTTP), Token: management}); err != nil {
 		t.Fatal(err)
@@ -106,7 +114,7 @@ func (m *meshAgent) sees(r *xdsreader.Reader, what string, do func(), enough fun
 	state, err := r.Wait(ctx, enough)
 	if err != nil {
 		m.Fatalf("%s: %v\nclusters %v\nendpoints %v\nlisteners %v\n%s", what, err,
-			slices.Sorted(maps.Keys(state.Clusters)), state.Endpoints, slices.Sorted(maps.Keys(state.Listeners)), m.agent.log)
+			slices.Sorted(maps.Keys(state.Clusters)), state.Endpoints, slices.Sorted(maps.Keys(state.Listeners)), m.log)
 	}
 	m.Logf("%s: seen after %v", what, time.Since(began).Round(time.Millisecond))
 }
@@ -311,6 +319,38 @@ func TestOddRequestsDoNotHurt(t *testing.T) {
 		t.Errorf("a large request ended with %v", err)
 	}
 	m.sees(good, "the configuration all the same", func() {}, configured)
+}
+
+// A client agent hands on what it reads from servers, and shows over TLS the certificate that it has from them.
+func TestAProxyOfAClientAgentIsToldOfEachChange(t *testing.T) {
+	cfgs, clients := meshAgents(t, func(c *Config) {
+		c.Ports.GRPC, c.Ports.GRPCTLS, c.TLS.GRPC.UseAutoCert = freePort(t), freePort(t), true
+	})
+	m := dialMesh(t, cfgs[1], nil)
+	m.register()
+	token := m.token()
+	r := m.read(xdsreader.Proxy{ID: "web-sidecar-proxy", Token: token.SecretID})
+	m.sees(r, "the configuration", func() {}, configured)
+	m.sees(r, "an instance", func() { m.instance("10.0.0.1", api.HealthPassing) }, located("10.0.0.1 HEALTHY"))
+	m.sees(r, "an intention", func() {
+		_, err := m.client.Connect().IntentionUpsert(&api.Intention{SourceName: "shop", DestinationName: "web", Action: api.IntentionActionAllow}, nil)
+		m.must(err)
+	}, func(s xdsreader.State) bool { return strings.Contains(authz(s).String(), "/svc/shop$") })
+
+	roots, _, err := clients[1].Agent().ConnectCARoots(nil)
+	m.must(err)
+	secure, err := grpc.NewClient(fmt.Sprintf("127.0.0.1:%d", cfgs[1].Ports.GRPCTLS),
+		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: rootsOf(t, roots), ServerName: "localhost"})))
+	m.must(err)
+	t.Cleanup(func() { _ = secure.Close() })
+	over, err := xdsreader.Open(m.ctx, secure, xdsreader.Proxy{ID: "web-sidecar-proxy", Token: token.SecretID})
+	m.must(err)
+	m.sees(over, "the same over TLS", func() {}, configured)
+
+	_, err = m.client.ACL().TokenDelete(token.AccessorID, nil)
+	m.must(err)
+	m.endsWith(r, codes.Unauthenticated, "unauthenticated: ACL not found")
+	m.endsWith(over, codes.Unauthenticated, "unauthenticated: ACL not found")
 }
 
 func TestSelfSaysWhereProxiesAreServed(t *testing.T) {

@@ -210,7 +210,7 @@ func applies(p *configentry.HTTPPermission, r request) bool {
 	return true
 }
 
-func TestRulesDecideAboutRequestsAsPermissionsDo(t *testing.T) {
+func TestCVE_2021_36213_RulesDecideAboutRequestsAsPermissionsDo(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	permissions := func() []configentry.Permission {

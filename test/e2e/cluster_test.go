@@ -205,7 +205,7 @@ func (c *cluster) writeAgent(h *host, token, partition string) {
 	h.file("agent.hcl", fmt.Sprintf(`
 addresses = {
   dns = "127.0.0.1"
-  grpc = "127.0.0.1"
+  grpc = %[1]q
   http = %[1]q
 }
 advertise_addr = %[2]q
