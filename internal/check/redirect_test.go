@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// TestHTTPRedirects follows servers only where they may send an agent: of the
-// attacks on checks, CVE-2022-29153.
-func TestHTTPRedirects(t *testing.T) {
+// TestCVE_2022_29153_RedirectsOfChecks follows servers only where they may send an agent.
+func TestCVE_2022_29153_RedirectsOfChecks(t *testing.T) {
 	tlsServer := httptest.NewTLSServer(http.NotFoundHandler())
 	defer tlsServer.Close()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
