@@ -7,7 +7,9 @@ import (
 
 // OwnHandler returns the handler of what the agent itself asks of the catalog,
 // here or on another server: nothing that the configuration says about callers counts.
-func (a *API) OwnHandler() http.Handler { return a.inside().handlerOf(slices.Concat(catalogRoutes, healthRoutes)) }
+func (a *API) OwnHandler() http.Handler {
+	return a.inside().handlerOf(slices.Concat(catalogRoutes, healthRoutes))
+}
 
 // ProxyHandler returns the handler of what the agent asks for a proxy, with the proxy's token. The trail of
 // what is audited has the proxy's stream, not each of these.

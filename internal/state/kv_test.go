@@ -43,7 +43,9 @@ func (w *kvWorld) write(steps ...func(*Tx) error) {
 	}
 }
 
-func putKey(key, value string) func(*Tx) error { return putPair(kv.Pair{Key: key, Value: []byte(value)}) }
+func putKey(key, value string) func(*Tx) error {
+	return putPair(kv.Pair{Key: key, Value: []byte(value)})
+}
 
 func putPair(p kv.Pair) func(*Tx) error {
 	if p.Partition == "" {
@@ -248,7 +250,9 @@ func TestKeysOfAllNamespaces(t *testing.T) {
 	}
 }
 
-func lockedBy(id string) kv.Pair { return kv.Pair{Key: "k", Value: []byte("v"), Session: id, LockIndex: 1} }
+func lockedBy(id string) kv.Pair {
+	return kv.Pair{Key: "k", Value: []byte("v"), Session: id, LockIndex: 1}
+}
 
 func TestTheEndOfASession(t *testing.T) {
 	const id = "s1"
