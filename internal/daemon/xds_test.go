@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -360,5 +362,32 @@ func TestSelfSaysWhereProxiesAreServed(t *testing.T) {
 	ports, _ := self["xDS"]["Ports"].(map[string]any)
 	if plain, _ := ports["Plaintext"].(float64); plain <= 0 || ports["TLS"] != -1.0 || self["xDS"]["Port"] != plain {
 		t.Errorf("xDS: %v", self["xDS"])
+	}
+}
+
+func TestAStreamIsInTheAuditTrail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.json")
+	m := startMesh(t, func(c *Config) {
+		c.Audit = Audit{Enabled: true, Sinks: []AuditSink{{Name: "file", Type: "file", Format: "json", Path: path, DeliveryGuarantee: Enforced}}}
+	})
+	m.register()
+	weak, _, err := m.client.ACL().TokenCreate(&api.ACLToken{}, nil)
+	m.must(err)
+	m.endsWith(m.read(xdsreader.Proxy{ID: "web-sidecar-proxy", Token: weak.SecretID}), codes.PermissionDenied, "service:write")
+	trail, err := os.ReadFile(path)
+	m.must(err)
+	var events []string
+	for line := range strings.Lines(string(trail)) {
+		if strings.Contains(line, `"action":"xds.stream"`) {
+			events = append(events, line)
+		}
+	}
+	if len(events) != 2 || strings.Contains(string(trail), weak.SecretID) {
+		t.Fatalf("events of the stream: %v", events)
+	}
+	for i, want := range []string{`"stage":"OperationStart"`, `"status":"403"`} {
+		if !strings.Contains(events[i], want) || !strings.Contains(events[i], weak.AccessorID) {
+			t.Errorf("event %d lacks %s: %s", i, want, events[i])
+		}
 	}
 }

@@ -33,16 +33,16 @@ var outcomes = map[errs.Kind]outcome{
 
 // answer turns the error that ends a call into what the other side is told, and the HTTP status for
 // the audit trail. What went wrong inside is logged, not told.
-func answer(err error, log *slog.Logger) (told error, code int) {
+func answer(err error, log *slog.Logger) (code int, told error) {
 	switch already, ok := status.FromError(err); {
 	case err == nil:
-		return nil, http.StatusOK
+		return http.StatusOK, nil
 	case errors.Is(err, acl.ErrNotFound):
-		return status.Error(codes.Unauthenticated, "unauthenticated: "+acl.ErrNotFound.Error()), http.StatusForbidden
+		return http.StatusForbidden, status.Error(codes.Unauthenticated, "unauthenticated: "+acl.ErrNotFound.Error())
 	case errors.Is(err, context.Canceled):
-		return status.Error(codes.Canceled, "the stream has ended"), http.StatusOK
+		return http.StatusOK, status.Error(codes.Canceled, "the stream has ended")
 	case ok:
-		return already.Err(), http.StatusInternalServerError
+		return http.StatusInternalServerError, already.Err()
 	}
 	out := outcomes[errs.KindOf(err)]
 	text := err.Error()
@@ -50,5 +50,5 @@ func answer(err error, log *slog.Logger) (told error, code int) {
 		log.Error("a call of gRPC failed", logging.Err, err)
 		text = "internal error"
 	}
-	return status.Error(out.code, text), out.status
+	return out.status, status.Error(out.code, text)
 }

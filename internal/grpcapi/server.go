@@ -127,7 +127,7 @@ func (s *ads) StreamAggregatedResources(discovery.AggregatedDiscoveryService_Str
 func (s *ads) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
 	source := sourceOf(rpc.Context())
 	if !s.streams.Take(source, 1) {
-		told, _ := answer(errs.New(errs.Throttled, "too many streams: try again later"), s.Log)
+		_, told := answer(errs.New(errs.Throttled, "too many streams: try again later"), s.Log)
 		return told
 	}
 	defer s.streams.Give(source, 1)
@@ -136,9 +136,9 @@ func (s *ads) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_
 	if err == nil {
 		err = st.serve(rpc.Context())
 	}
-	told, code := answer(err, s.Log)
+	code, told := answer(err, s.Log)
 	if failed := s.complete(record, code, told); failed != nil {
-		told, _ = answer(failed, s.Log)
+		_, told = answer(failed, s.Log)
 	}
 	return told
 }

@@ -94,9 +94,9 @@ type connections struct {
 
 // connection is one that is served.
 type connection struct {
-	source ca.ServiceID // who connected to the service; empty for connections to an upstream
+	source ca.ServiceID // who connected to the service, once that is proven; empty for connections to an upstream
 	serial string       // of its certificate
-	cut    func()
+	cut    func()       // may be called at any time
 }
 
 // add notes a connection until done is called. After closeAll it cuts it.
@@ -121,6 +121,13 @@ func (c *connections) add(conn *connection) (done func()) {
 			c.wake = nil
 		}
 	}
+}
+
+// name notes who has connected.
+func (c *connections) name(conn *connection, source ca.ServiceID, serial string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conn.source, conn.serial = source, serial
 }
 
 // gone returns a channel that is closed once there is no connection.

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/logging"
 )
 
@@ -41,6 +42,8 @@ func (p *Proxy) listenPublic(ctx context.Context, s Public) (*listener, error) {
 
 // serve serves one connection to its end.
 func (in *public) serve(ctx context.Context, raw net.Conn) {
+	conn := &connection{cut: end{raw: raw}.abort}
+	defer in.proxy.connections.add(conn)()
 	remote, cert, err := in.handshake(ctx, raw)
 	if err != nil {
 		_ = raw.Close()
@@ -48,9 +51,9 @@ func (in *public) serve(ctx context.Context, raw net.Conn) {
 		return
 	}
 	source, _ := serviceOf(cert) // verified in the handshake
-	conn := &connection{source: source, serial: serialOf(cert), cut: remote.abort}
-	defer in.proxy.connections.add(conn)() // before the decision, so that a change of it is not missed
-	local, err := in.connect(ctx, conn)
+	serial := serialOf(cert)
+	in.proxy.connections.name(conn, source, serial) // before the decision, so that a change of it is not missed
+	local, err := in.connect(ctx, source, serial)
 	if err != nil {
 		_ = remote.Close()
 		in.log.Info("connection refused", "source", source.URI(), "address", raw.RemoteAddr(), logging.Err, err)
@@ -74,10 +77,10 @@ func (in *public) handshake(ctx context.Context, raw net.Conn) (end, *x509.Certi
 }
 
 // connect decides about a connection, and connects to the local service.
-func (in *public) connect(ctx context.Context, conn *connection) (end, error) {
+func (in *public) connect(ctx context.Context, source ca.ServiceID, serial string) (end, error) {
 	deciding, cancel := context.WithTimeout(ctx, in.HandshakeTimeout)
 	defer cancel()
-	d, err := in.proxy.authority.decide(deciding, conn.source, conn.serial)
+	d, err := in.proxy.authority.decide(deciding, source, serial)
 	if err != nil {
 		return end{}, err
 	}
