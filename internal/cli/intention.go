@@ -183,6 +183,8 @@ func findIntention(client *api.Client, args []string, q *api.QueryOptions) (i *a
 	missing := ""
 	switch len(args) {
 	case 1:
+		//lint:ignore SA1019 an intention with an ID is reached by that alone
+		//lint:ignore SA1019 an ID is what was given
 		i, _, err = client.Connect().IntentionGet(args[0], q)
 		missing = fmt.Sprintf("ID %q", args[0])
 	case 2:
@@ -230,6 +232,8 @@ func intentionDelete() *Command {
 			}
 			switch len(args) {
 			case 1:
+				//lint:ignore SA1019 an intention with an ID is reached by that alone
+				//lint:ignore SA1019 an ID is what was given
 				_, err = client.Connect().IntentionDelete(args[0], c.write(ctx))
 			case 2:
 				_, err = client.Connect().IntentionDeleteExact(args[0], args[1], c.write(ctx))

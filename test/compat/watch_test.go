@@ -2,13 +2,14 @@ package compat
 
 import (
 	"encoding/json"
-	"log"
+
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 	"github.com/hashicorp/consul/api/watch"
+	"github.com/hashicorp/go-hclog"
 )
 
 // TestWatchesOfThePublishedClient runs its watch package, unchanged: each plan tells of what there is, and
@@ -79,7 +80,7 @@ func TestWatchesOfThePublishedClient(t *testing.T) {
 				told <- string(text)
 			}
 			ended := make(chan error, 1)
-			go func() { ended <- plan.RunWithClientAndLogger(c, log.New(t.Output(), "", 0)) }()
+			go func() { ended <- plan.RunWithClientAndHclog(c, hclog.New(&hclog.LoggerOptions{Output: t.Output()})) }()
 			defer func() {
 				plan.Stop()
 				if err := <-ended; err != nil {
