@@ -184,7 +184,6 @@ func findIntention(client *api.Client, args []string, q *api.QueryOptions) (i *a
 	switch len(args) {
 	case 1:
 		//lint:ignore SA1019 an intention with an ID is reached by that alone
-		//lint:ignore SA1019 an ID is what was given
 		i, _, err = client.Connect().IntentionGet(args[0], q)
 		missing = fmt.Sprintf("ID %q", args[0])
 	case 2:
@@ -233,7 +232,6 @@ func intentionDelete() *Command {
 			switch len(args) {
 			case 1:
 				//lint:ignore SA1019 an intention with an ID is reached by that alone
-				//lint:ignore SA1019 an ID is what was given
 				_, err = client.Connect().IntentionDelete(args[0], c.write(ctx))
 			case 2:
 				_, err = client.Connect().IntentionDeleteExact(args[0], args[1], c.write(ctx))

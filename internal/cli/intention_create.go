@@ -116,7 +116,6 @@ func (o *intentionOptions) write(client *api.Client, i *api.Intention, r *api.Qu
 				_, err = connect.IntentionUpsert(i, w)
 			} else {
 				//lint:ignore SA1019 an intention with an ID is reached by that alone
-				//lint:ignore SA1019 it has an ID, and may have metadata
 				_, err = connect.IntentionUpdate(i, w)
 			}
 			if err != nil {
@@ -125,7 +124,6 @@ func (o *intentionOptions) write(client *api.Client, i *api.Intention, r *api.Qu
 			return "Replaced", nil
 		}
 	}
-	//lint:ignore SA1019 an intention with an ID is reached by that alone
 	//lint:ignore SA1019 the other replaces what is there
 	if _, _, err := connect.IntentionCreate(i, w); err != nil {
 		return "", complain("Error creating intention %q: %w", i, err)
