@@ -69,6 +69,7 @@ type Gossip struct {
 	keyFile string // "" if there is none to keep
 	in      chan serf.Event
 	out     chan Event
+	joining chan struct{} // holds one value while serf joins or leaves
 }
 
 // Open starts to listen and to gossip, and rejoins the members of the snapshot
@@ -83,6 +84,8 @@ func Open(cfg Config) (*Gossip, error) {
 		log: cfg.Log,
 		in:  make(chan serf.Event, eventBuffer),
 		out: make(chan Event),
+
+		joining: make(chan struct{}, 1),
 	}
 	conf := g.timings()
 	g.lan = conf.MemberlistConfig

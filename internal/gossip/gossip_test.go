@@ -218,6 +218,27 @@ func TestAMemberFailsComesBackAndLeaves(t *testing.T) {
 	}
 }
 
+func TestALeaveDuringAJoinIsNoFailure(t *testing.T) {
+	t.Parallel()
+	server := start(t, "server", asServer)
+	for i := range 5 {
+		name := fmt.Sprintf("client%d", i)
+		client := start(t, name)
+		joined := make(chan struct{})
+		go func() {
+			defer close(joined)
+			client.join(server)
+		}()
+		at := server.expect(0, Join, name)
+		if err := client.Leave(); err != nil {
+			t.Fatal(err)
+		}
+		server.expect(at, Leave, name)
+		<-joined
+		client.stop()
+	}
+}
+
 func TestForceLeave(t *testing.T) {
 	t.Parallel()
 	server := start(t, "server", asServer)

@@ -54,7 +54,9 @@ func (g *Gossip) Join(ctx context.Context, addrs []string) (int, error) {
 func (g *Gossip) contact(ctx context.Context, to netip.AddrPort) error {
 	done := make(chan error, 1)
 	go func() {
+		g.joining <- struct{}{}
 		_, err := g.serf.Join([]string{to.String()}, true)
+		<-g.joining
 		done <- err
 	}()
 	select {
