@@ -37,12 +37,15 @@ type BearerInput struct {
 	AccessKeyID         string
 	SecretAccessKey     logging.Secret
 	SessionToken        logging.Secret
-	Self                *Self // remembers what IncludeEntity asks AWS for; nil asks each time
+	Self                *Self // what earlier calls have found out; nil finds out anew each time
 }
 
-// Self is whose credentials they are, once one bearer token has needed to know. The zero value does not know yet.
-// It is for the credentials of one role or user, and for one goroutine at a time.
-type Self struct{ principal *principal }
+// Self is what making a bearer token finds out: where credentials come from, and, with IncludeEntity, whose they are. The
+// zero value knows nothing yet. It is for one BearerInput, and for one goroutine at a time.
+type Self struct {
+	cfg       *aws.Config
+	principal *principal
+}
 
 // NewBearerToken returns the JSON that logs its maker in with an aws-iam auth
 // method: a signed sts:GetCallerIdentity request that is not sent
@@ -54,22 +57,25 @@ type Self struct{ principal *principal }
 func NewBearerToken(ctx context.Context, in BearerInput) (logging.Secret, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
-	cfg, err := loadConfig(ctx, in)
-	if err != nil {
-		return "", err
+	self := in.Self
+	if self == nil {
+		self = &Self{}
 	}
-	creds, err := cfg.Credentials.Retrieve(ctx)
+	if self.cfg == nil {
+		cfg, err := loadConfig(ctx, in)
+		if err != nil {
+			return "", err
+		}
+		self.cfg = &cfg
+	}
+	creds, err := self.cfg.Credentials.Retrieve(ctx)
 	if err != nil {
 		return "", errs.Errorf(errs.Invalid, "no AWS credentials found: %w", err)
 	}
-	b := bearerBuilder{creds: creds, region: cfg.Region, stsURL: in.STSEndpoint, serverID: in.ServerIDHeaderValue, at: time.Now()}
+	b := bearerBuilder{creds: creds, region: self.cfg.Region, stsURL: in.STSEndpoint, serverID: in.ServerIDHeaderValue, at: time.Now()}
 	if in.IncludeEntity {
-		self := in.Self
-		if self == nil {
-			self = &Self{}
-		}
 		if self.principal == nil {
-			if self.principal, err = lookUpSelf(ctx, cfg, in.STSEndpoint); err != nil {
+			if self.principal, err = lookUpSelf(ctx, *self.cfg, in.STSEndpoint); err != nil {
 				return "", err
 			}
 		}

@@ -83,10 +83,12 @@ func (m *initializer) login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var servers *api.Client // once the agent's container has written the CA
 	err = retry(ctx, m.log, "login", func(ctx context.Context) error {
-		servers, err := serverClient(m.config, "") // whose CA the agent's container writes meanwhile
-		if err != nil {
-			return err
+		if servers == nil {
+			if servers, err = serverClient(m.config, ""); err != nil {
+				return err
+			}
 		}
 		token, err := request.login(ctx, servers)
 		if err == nil {

@@ -40,7 +40,7 @@ type manyTasks struct {
 func chosenMany() manyTasks {
 	if os.Getenv("LICTOR_LONG") != "" {
 		return manyTasks{
-			tasks: 200, health: 10 * time.Second, ttl: 3 * time.Minute, calls: awslocal.Limit{Rate: 10, Burst: 20},
+			tasks: 200, health: 15 * time.Second, ttl: 5 * time.Minute, calls: awslocal.Limit{Rate: 20, Burst: 40},
 			detected: 2 * time.Minute, late: time.Minute, patience: 20 * time.Minute,
 		}
 	}

@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ const (
 	httpsCASecret = "my-consul-https-ca-cert"
 	gossipSecret  = "my-consul-gossip-key"
 )
+
+const serverPriority = -10 // as nice has it
 
 // ecsWorld is a cluster of servers and a local ECS, whose tasks are hosts of the same network.
 type ecsWorld struct {
@@ -44,6 +48,20 @@ func (n taskNetwork) addr(host int) string {
 }
 
 func (n taskNetwork) local(host int) string { return n.addr(host) }
+
+// on lets the processes that f starts go before those of tasks, as on machines of their own.
+func (n taskNetwork) on(_ int, f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, serverPriority); err != nil {
+			done <- err
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
 
 // newECS starts three servers and a local ECS. It returns nil where tasks cannot be isolated from this machine, or
 // a program that they need is missing, and fails then in a long run.
