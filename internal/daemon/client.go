@@ -192,8 +192,8 @@ func (c *client) serverAddrs() []string {
 		return nil // before it has a certificate
 	}
 	var addrs []string
-	for _, m := range c.gossip.Members() {
-		if m.Server && m.Status == gossip.Alive && m.ServerAddr != "" {
+	for _, m := range c.gossip.Servers() {
+		if m.ServerAddr != "" {
 			addrs = append(addrs, m.ServerAddr)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/lictor/lictor/internal/catalog"
 	"github.com/lictor/lictor/internal/check"
-	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
@@ -33,7 +32,7 @@ func (b *base) openLocal() error {
 	}
 	b.local, err = local.Open(local.Config{
 		NodeName: cfg.NodeName, Datacenter: cfg.Datacenter, Partition: cfg.Partition, Server: cfg.Server, DataDir: cfg.DataDir,
-		Node: b.node, Client: client, Members: b.clusterSize,
+		Node: b.node, Client: client, Members: func() int { return b.gossip.Size() },
 		DefaultToken: token(httpapi.TokenDefault), AgentToken: token(httpapi.TokenAgent), FileToken: token(httpapi.TokenRegistration),
 		SidecarPorts: cfg.SidecarPorts, CheckUpdates: cfg.CheckUpdates, DiscardOutput: cfg.DiscardCheckOutput,
 		RemoteScripts: cfg.EnableScripts, LocalScripts: cfg.EnableLocalScripts,
@@ -52,17 +51,6 @@ func (b *base) loadLocal() error {
 	err := b.local.Load(cfg.Services, cfg.Checks)
 	b.local.Compare()
 	return err
-}
-
-// clusterSize is how many members are alive.
-func (b *base) clusterSize() int {
-	n := 0
-	for _, m := range b.gossip.Members() {
-		if m.Status == gossip.Alive {
-			n++
-		}
-	}
-	return n
 }
 
 // node is what this agent says about its node (spec: catalog.md section 2).

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/endpoint"
-	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/leader"
 	"github.com/lictor/lictor/internal/telemetry"
 	"github.com/lictor/lictor/internal/version"
@@ -55,14 +54,9 @@ func (b *base) observe() {
 		return
 	}
 	dc := telemetry.Label{Name: "datacenter", Value: b.cfg.Datacenter}
-	count := map[bool]int{}
-	for _, member := range b.gossip.Members() {
-		if member.Status == gossip.Alive {
-			count[member.Server]++
-		}
-	}
-	m.Gauge("members.servers", float64(count[true]), dc)
-	m.Gauge("members.clients", float64(count[false]), dc)
+	servers := len(b.gossip.Servers())
+	m.Gauge("members.servers", float64(servers), dc)
+	m.Gauge("members.clients", float64(b.gossip.Size()-servers), dc)
 }
 
 // expiry sets a gauge to the seconds until end.

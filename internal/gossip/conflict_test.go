@@ -31,9 +31,16 @@ func TestMergeRefusesTheIDOfAnother(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			told := ""
-			m := merge{
+			m := &merge{
 				datacenter: "dc1", name: "self", id: "id-0", known: func() []serf.Member { return known },
 				conflict: func(err error) { told = err.Error() },
+			}
+			for _, other := range known {
+				came := other
+				came.Status = serf.StatusNone
+				if err := m.NotifyMerge([]*serf.Member{&came}); err != nil {
+					t.Fatal(err)
+				}
 			}
 			err := m.NotifyMerge([]*serf.Member{&c.member})
 			if got := fmt.Sprint(err); (err == nil) != (c.want == "") || err != nil && got != c.want {
@@ -43,5 +50,48 @@ func TestMergeRefusesTheIDOfAnother(t *testing.T) {
 				t.Errorf("told of %q", told)
 			}
 		})
+	}
+}
+
+func TestMergeForgetsWhoIsForgotten(t *testing.T) {
+	var known []serf.Member
+	m := &merge{datacenter: "dc1", name: "self", id: "id-0", known: func() []serf.Member { return known }}
+	come := func(name, id string) error {
+		return m.NotifyMerge([]*serf.Member{{Name: name, Tags: map[string]string{"dc": "dc1", "id": id}}})
+	}
+	for i := range 100 * minHolders {
+		name, id := fmt.Sprintf("task%d", i), fmt.Sprintf("id-of-%d", i)
+		if err := come(name, id); err != nil {
+			t.Fatal(err)
+		}
+		known = append(known, serf.Member{Name: name, Status: serf.StatusAlive, Tags: map[string]string{"dc": "dc1", "id": id}})
+		if len(known) > 10 {
+			known = known[1:]
+		}
+		if len(m.holders) > minHolders {
+			t.Fatalf("%d ids are kept for %d members", len(m.holders), len(known))
+		}
+	}
+	if err := come("copy", known[0].Tags["id"]); err == nil {
+		t.Error("a copy of a member came in")
+	}
+}
+
+func BenchmarkMergeOfWhoIsKnown(b *testing.B) {
+	var known []serf.Member
+	m := &merge{datacenter: "dc1", name: "self", id: "id-0", known: func() []serf.Member { return known }}
+	for i := range 1000 {
+		other := serf.Member{Name: fmt.Sprintf("task%d", i), Status: serf.StatusAlive, Tags: map[string]string{"dc": "dc1", "id": fmt.Sprint(i)}}
+		known = append(known, other)
+		if err := m.NotifyMerge([]*serf.Member{&other}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	one := []*serf.Member{&known[500]}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := m.NotifyMerge(one); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

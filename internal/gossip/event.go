@@ -48,6 +48,7 @@ func (g *Gossip) events(e serf.Event) []Event {
 	if !ok {
 		return nil
 	}
+	g.servers.changed(change.Members)
 	var events []Event
 	for _, m := range change.Members {
 		if member := newMember(m); g.sees(member) {

@@ -70,6 +70,7 @@ type Gossip struct {
 	in      chan serf.Event
 	out     chan Event
 	joining chan struct{} // holds one value while serf joins or leaves
+	servers servers
 }
 
 // Open starts to listen and to gossip, and rejoins the members of the snapshot
@@ -98,7 +99,7 @@ func Open(cfg Config) (*Gossip, error) {
 	conf.EventCh = g.in
 	var started atomic.Pointer[serf.Serf]
 	var once sync.Once
-	conf.Merge = merge{
+	conf.Merge = &merge{
 		datacenter: cfg.Datacenter, name: cfg.NodeName, id: cfg.NodeID,
 		known: func() []serf.Member {
 			if s := started.Load(); s != nil {

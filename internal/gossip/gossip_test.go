@@ -325,7 +325,7 @@ func TestMergeRefuses(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			err := merge{datacenter: "dc1"}.NotifyMerge(serfMembers(tc.tags))
+			err := (&merge{datacenter: "dc1"}).NotifyMerge(serfMembers(tc.tags))
 			if got := fmt.Sprint(err); (err == nil) != (tc.want == "") || !strings.Contains(got, tc.want) && err != nil {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}

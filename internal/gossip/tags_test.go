@@ -99,7 +99,7 @@ func FuzzMember(f *testing.F) {
 				t.Error(err)
 			}
 		}
-		if (merge{datacenter: "dc1"}).NotifyMerge(m) == nil && (dc != "dc1" || parseTags(m[0].Tags).Partition == "") {
+		if (&merge{datacenter: "dc1"}).NotifyMerge(m) == nil && (dc != "dc1" || parseTags(m[0].Tags).Partition == "") {
 			t.Error("merged with a stranger")
 		}
 	})
