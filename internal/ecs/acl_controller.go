@@ -13,7 +13,6 @@ import (
 
 	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/logging"
-	"github.com/lictor/lictor/internal/taskmeta"
 )
 
 // reconcileInterval is how often tokens of tasks that are gone are looked for.
@@ -70,11 +69,7 @@ func aclController(ctx context.Context, env *Env, args []string) error {
 
 // connect finds out where the controller runs, and makes the clients of AWS and of the servers.
 func (c *controller) connect(ctx context.Context, env *Env) error {
-	metadata, err := taskmeta.FromEnv(env.Getenv)
-	if err != nil {
-		return err
-	}
-	task, err := metadata.Task(ctx)
+	_, task, err := readTask(ctx, env, c.log)
 	if err != nil {
 		return err
 	}

@@ -106,15 +106,16 @@ func (c *clientRun) prepare(ctx context.Context, env *Env) error {
 	}
 	ctx, stop := untilTerminated(ctx, env)
 	defer stop()
-	metadata, err := taskmeta.FromEnv(env.Getenv)
+	metadata, task, err := readTask(ctx, env, c.log)
 	if err != nil {
 		return err
 	}
-	if c.task, err = metadata.Task(ctx); err != nil {
+	c.task = task
+	var own *taskmeta.Container
+	if err := retry(ctx, c.log, "unable to get container metadata", func(ctx context.Context) (err error) {
+		own, err = metadata.Container(ctx)
 		return err
-	}
-	own, err := metadata.Container(ctx)
-	if err != nil {
+	}); err != nil {
 		return err
 	}
 	if c.ip = c.task.NodeIP(); len(own.Networks) > 0 && len(own.Networks[0].IPv4Addresses) > 0 {

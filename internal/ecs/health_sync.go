@@ -52,18 +52,18 @@ func healthSync(ctx context.Context, env *Env, args []string) error {
 		return err
 	}
 	s := &syncer{config: config, log: log, interval: syncInterval, sent: map[string]string{}}
-	if s.metadata, err = taskmeta.FromEnv(env.Getenv); err != nil {
-		return err
-	}
-	if s.task, err = s.metadata.Task(ctx); err != nil {
-		return err
-	}
 	if err := s.connect(); err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	go s.awaitTerm(running, env.Signals, stop)
+	if s.metadata, s.task, err = readTask(running, env, log); err != nil {
+		if running.Err() == nil {
+			return err
+		}
+		return s.logOut(ctx) // a task that ends this early has told nobody of its health
+	}
 	var renewing sync.WaitGroup
 	if config.ConsulLogin.Enabled {
 		r := s.renewal(env.Getenv)
@@ -183,9 +183,16 @@ func (s *syncer) farewell(ctx context.Context) error {
 		}
 		s.log.Info("set Consul health status to critical", "container", name)
 	}
+	return s.logOut(ctx)
+}
+
+// logOut ends the task's tokens: that of the service, then that of the agent.
+func (s *syncer) logOut(ctx context.Context) error {
 	if !s.config.ConsulLogin.Enabled {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTime)
+	defer cancel()
 	var failed []error
 	for _, file := range []string{serviceTokenFile, clientTokenFile} {
 		err := retry(ctx, s.log, "logout", func(ctx context.Context) error { return logout(ctx, s.config, file) })

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -145,6 +146,48 @@ func TestTheEnd(t *testing.T) {
 				t.Errorf("logouts of %q, want %q", after, tc.want)
 			}
 		})
+	}
+}
+
+func TestMetadataMayComeLate(t *testing.T) {
+	w := newWorld(t)
+	w.set("app", "HEALTHY")
+	w.silent = 2
+	signals := make(chan os.Signal, 1)
+	env := w.env(fmt.Sprintf(`{"bootstrapDir":%q,"healthSyncContainers":["app"]}`, w.dir), signals)
+	code := make(chan int)
+	go func() { code <- Run(t.Context(), env, []string{"health-sync"}) }()
+	for _, want := range []string{"no metadata", "no metadata", told("app", "passing", "HEALTHY")} {
+		if got := w.next(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	signals <- syscall.SIGTERM
+	if got := <-code; got != 0 {
+		t.Errorf("exit code %d:\n%s", got, w.log)
+	}
+}
+
+func TestATaskThatEndsBeforeItsMetadataComesLogsOut(t *testing.T) {
+	w := newWorld(t)
+	w.silent = -1
+	w.write(serviceTokenFile, "svc")
+	w.write(clientTokenFile, "cli")
+	signals := make(chan os.Signal, 1)
+	env := w.env(fmt.Sprintf(`{"bootstrapDir":%q,"healthSyncContainers":["app"],"consulLogin":{"enabled":true}}`, w.dir), signals)
+	code := make(chan int)
+	go func() { code <- Run(t.Context(), env, []string{"health-sync"}) }()
+	w.next()
+	signals <- syscall.SIGTERM
+	if got := <-code; got != 0 {
+		t.Errorf("exit code %d:\n%s", got, w.log)
+	}
+	for _, token := range []string{"svc", "cli"} {
+		if !slices.ContainsFunc(w.requests, func(r string) bool {
+			return strings.HasPrefix(r, "POST /v1/acl/logout "+token) || strings.HasPrefix(r, "PUT /v1/acl/logout "+token)
+		}) {
+			t.Errorf("no logout of %s in %q", token, w.requests)
+		}
 	}
 }
 

@@ -53,11 +53,7 @@ func meshInit(ctx context.Context, env *Env, args []string) error {
 	}
 	ctx, stop := untilTerminated(ctx, env)
 	defer stop()
-	metadata, err := taskmeta.FromEnv(env.Getenv)
-	if err != nil {
-		return err
-	}
-	task, err := metadata.Task(ctx)
+	_, task, err := readTask(ctx, env, log)
 	if err != nil {
 		return err
 	}
