@@ -22,7 +22,7 @@ var binaries string
 
 // TestMain builds the commands, and offers scripts one more: bearer.
 func TestMain(m *testing.M) {
-	testscript.Main(builder{m}, map[string]func(){"bearer": bearerCommand})
+	testscript.Main(builder{m}, map[string]func(){"bearer": bearerCommand, "strangers": strangersCommand})
 }
 
 // builder runs the tests with the built commands.

@@ -21,9 +21,9 @@ import (
 
 // How fast what a killed task leaves behind is removed (docs/ecs.md).
 const (
-	controllerInterval = 10 * time.Second
-	serfReap           = 15 * time.Second
-	reconnectTime      = time.Second // what the tasks of the test advertise
+	controllerBound = 20 * time.Second // two passes of the ACL controller
+	serfReap        = 15 * time.Second
+	reconnectTime   = time.Second // what the tasks of the test advertise
 )
 
 // manyTasks is how one run goes.
@@ -76,7 +76,7 @@ func TestManyTasks(t *testing.T) {
 		half = half[len(part):]
 	}
 	controller := m.control()
-	m.kill(half, controllerInterval)
+	m.kill(half, controllerBound)
 	controller.Stop("the test is over")
 	m.end()
 	stopped(t, controller, run.late)

@@ -18,6 +18,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/lictor/lictor/internal/logging"
 )
 
 // scrape reads a server's metrics.
@@ -80,8 +82,13 @@ func (c *cluster) read(t *testing.T, all map[string]*dto.MetricFamily) {
 // load does a little of everything.
 func (b *besieged) load() {
 	b.t.Helper()
-	b.honest(clientFrom(honestHost), []string{b.bearer()})
-	if _, err := b.login(clientFrom(honestHost), b.badTokens(8)[4]); err != nil {
+	good := b.bearer()
+	b.honest(clientFrom(honestHost), []string{good})
+	forged, err := spoil("forged", logging.Secret(good))
+	if err == nil {
+		_, err = b.login(clientFrom(honestHost), forged)
+	}
+	if err != nil {
 		b.t.Fatal(err)
 	}
 	client, err := api.NewClient(&api.Config{Address: b.files.http, Token: b.files.management})

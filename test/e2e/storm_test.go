@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,12 +120,6 @@ func (b *besieged) bearer() string {
 	return token.Reveal()
 }
 
-// clientFrom returns a client with connections from an address of this host.
-func clientFrom(address string) *http.Client {
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: patience}
-	return &http.Client{Timeout: 2 * patience, Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 512}}
-}
-
 // login sends a bearer token and returns the status.
 func (b *besieged) login(client *http.Client, bearer string) (*http.Response, error) {
 	body, err := json.Marshal(map[string]string{"AuthMethod": "ecs", "BearerToken": bearer})
@@ -198,102 +190,37 @@ func (b *besieged) unharmed(calm, besieged []time.Duration) {
 	}
 }
 
-// badTokens makes tokens that are refused, each in another way: some by the server itself, the others by AWS.
-func (b *besieged) badTokens(n int) []string {
-	b.t.Helper()
-	good := b.bearer()
-	forged, err := spoil("forged", logging.Secret(good))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	bad := make([]string, n)
-	for i := range bad {
-		switch i % 8 {
-		case 0:
-			bad[i] = strings.Repeat("[", 60<<10)
-		case 1:
-			bad[i] = good[:rand.N(len(good))]
-		case 2:
-			bad[i] = strings.Repeat("x", 64<<10)
-		case 3:
-			bad[i] = b.claim(forged, fmt.Sprint("role-", rand.IntN(1<<30)))
-		default:
-			bad[i] = forged
-		}
-	}
-	return bad
-}
-
-// claim makes a token say that it is somebody else's.
-func (b *besieged) claim(token, role string) string {
-	b.t.Helper()
-	var outer map[string]string
-	if err := json.Unmarshal([]byte(token), &outer); err != nil {
-		b.t.Fatal(err)
-	}
-	outer["iam_request_headers"] = encode(strings.ReplaceAll(decode(outer["iam_request_headers"]), "RoleName=web", "RoleName="+role))
-	text, err := json.Marshal(outer)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return string(text)
-}
-
 func TestAttack_LoginStorm(t *testing.T) {
-	storm := 1990
+	logins := 1990
 	if os.Getenv("LICTOR_LONG") != "" {
-		storm = 19_900
+		logins = 19_900
 	}
 	b := newBesieged(t)
 	bearers := make([]string, 10)
 	for i := range bearers {
 		bearers[i] = b.bearer()
 	}
-	bad := b.badTokens(storm)
-	calm := b.honest(clientFrom(honestHost), bearers)
-
-	jobs := make(chan string)
-	var statuses sync.Map
-	var senders sync.WaitGroup
-	var early atomic.Int64
-	begun := time.Now()
-	for source := range 3 {
-		client := clientFrom(fmt.Sprintf("127.0.0.%d", 2+source))
-		for range 150 {
-			senders.Go(func() {
-				for bearer := range jobs {
-					resp, err := b.login(client, bearer)
-					if err != nil {
-						t.Error(err)
-						continue
-					}
-					count, _ := statuses.LoadOrStore(resp.StatusCode, new(atomic.Int64))
-					count.(*atomic.Int64).Add(1)
-					if resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") != "" {
-						early.Add(1)
-					}
-				}
-			})
+	strangers := b.gather(logins)
+	honest := clientFrom(honestHost)
+	calm := b.honest(honest, append(bearers, bearers...))
+	over := strangers.send()
+	var besieged []time.Duration
+	var report stormReport
+	for report.Took == 0 {
+		besieged = append(besieged, b.honest(honest, bearers)...)
+		select {
+		case report = <-over:
+		default:
 		}
 	}
-	go func() {
-		for _, bearer := range bad {
-			jobs <- bearer
-		}
-		close(jobs)
-	}()
-	besieged := b.honest(clientFrom(honestHost), bearers)
-	senders.Wait()
-	elapsed := time.Since(begun)
-	var said []string
-	statuses.Range(func(status, count any) bool {
-		said = append(said, fmt.Sprintf("%d times %d", count.(*atomic.Int64).Load(), status))
-		return true
-	})
-	slices.Sort(said)
-	t.Logf("%d bad logins in %v: %s, %d of them with Retry-After", storm, elapsed.Round(time.Millisecond), strings.Join(said, ", "), early.Load())
-	if ok, found := statuses.Load(http.StatusOK); found {
-		t.Errorf("%d bad logins were let in", ok.(*atomic.Int64).Load())
+	slices.Sort(besieged)
+	t.Logf("%d bad logins in %v: %v, %d of them with Retry-After; %d honest ones meanwhile",
+		logins, report.Took.Round(time.Millisecond), report.Statuses, report.RetryAfter, len(besieged))
+	if len(report.Failed) > 0 {
+		t.Errorf("%d bad logins failed, one of them with %s", len(report.Failed), report.Failed[0])
+	}
+	if n := report.Statuses[http.StatusOK]; n > 0 {
+		t.Errorf("%d bad logins were let in", n)
 	}
 	b.unharmed(calm, besieged)
 }
