@@ -16,12 +16,12 @@ import (
 // rows lists the packages below internal/ from the bottom up. A package
 // imports only packages of rows above its own in this list, never of its own row.
 var rows = [][]string{
-	{"errs", "wire", "logging", "telemetry", "hostinfo", "uuid", "version"},
+	{"errs", "wire", "atomicfile", "logging", "telemetry", "hostinfo", "uuid", "version"},
 	{"tenancy", "filter", "limit"},
 	{"acl", "authmethod", "catalog", "configentry", "ca", "envoy", "kv", "autopilot", "snapshot", "store"},
 	{"state"},
 	{"fsm", "proxycfg"},
-	{"raftnode", "gossip", "discover", "peer", "awsiam", "xds", "audit", "taskmeta", "check", "watch", "proxy"},
+	{"raftnode", "gossip", "event", "discover", "peer", "awsiam", "xds", "audit", "taskmeta", "check", "watch", "proxy"},
 	{"endpoint", "leader", "local"},
 	{"httpapi", "grpcapi", "dns", "forward"},
 	{"agent"},

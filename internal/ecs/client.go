@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/taskmeta"
@@ -130,7 +131,7 @@ func (c *clientRun) prepare(ctx context.Context, env *Env) error {
 	if err := c.login(ctx); err != nil {
 		return err
 	}
-	return writeFile(c.file(agentDefaults), []byte(c.agentConfig()), 0o600)
+	return atomicfile.Write(c.file(agentDefaults), 0o600, false, strings.NewReader(c.agentConfig()))
 }
 
 func (c *clientRun) file(name string) string { return filepath.Join(c.config.BootstrapDir, name) }
@@ -159,7 +160,7 @@ func (c *clientRun) readSecrets(ctx context.Context) (changed bool, err error) {
 		if old, err := os.ReadFile(c.file(ca.file)); err == nil && string(old) == content {
 			continue
 		}
-		if err := writeFile(c.file(ca.file), []byte(content), 0o644); err != nil {
+		if err := atomicfile.Write(c.file(ca.file), 0o644, false, strings.NewReader(content)); err != nil {
 			return changed, err
 		}
 		changed = true

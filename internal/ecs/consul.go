@@ -72,23 +72,3 @@ func readToken(dir, name string) (logging.Secret, error) {
 	}
 	return logging.Secret(secret), nil
 }
-
-// writeFile replaces a file in one step: a reader sees the old content or the new.
-func writeFile(path string, content []byte, mode os.FileMode) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name()) // there only after an error
-	_, err = temp.Write(content)
-	if err == nil {
-		err = temp.Chmod(mode)
-	}
-	if closing := temp.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
-}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/awsiam"
 	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/errs"
@@ -111,7 +112,7 @@ func (r loginRequest) login(ctx context.Context, servers *api.Client) (*api.ACLT
 	if err != nil {
 		return nil, err
 	}
-	if err := writeFile(r.file, []byte(token.SecretID), r.mode); err != nil {
+	if err := atomicfile.Write(r.file, r.mode, false, strings.NewReader(token.SecretID)); err != nil {
 		undo := &api.WriteOptions{Token: token.SecretID}
 		_, err2 := servers.ACL().Logout(undo.WithContext(context.WithoutCancel(ctx)))
 		return nil, errs.Errorf(errs.Invalid, "writing the token: %w", errors.Join(err, err2))

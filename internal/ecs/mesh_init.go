@@ -1,10 +1,9 @@
 package ecs
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/envoy"
 	"github.com/lictor/lictor/internal/logging"
@@ -177,7 +177,7 @@ func (m *initializer) writeBootstrap(context.Context) error {
 		return fmt.Errorf("envoy bootstrap config: %w", err)
 	}
 	file := filepath.Join(m.config.BootstrapDir, bootstrapFile)
-	if err := writeFile(file, content, 0o444); err != nil {
+	if err := atomicfile.Write(file, 0o444, false, bytes.NewReader(content)); err != nil {
 		return err
 	}
 	m.log.Info("envoy bootstrap config written", "file", file)
@@ -219,16 +219,7 @@ func (m *initializer) copyBinary(context.Context) error {
 	}
 	defer from.Close()
 	file := filepath.Join(m.config.BootstrapDir, binaryFile)
-	to, err := os.CreateTemp(m.config.BootstrapDir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(to.Name()) // there only after an error
-	_, err = io.Copy(to, from)
-	if err = errors.Join(err, to.Chmod(0o755), to.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(to.Name(), file); err != nil {
+	if err := atomicfile.Write(file, 0o755, false, from); err != nil {
 		return err
 	}
 	m.log.Info("copied binary", "file", file)

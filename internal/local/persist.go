@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,9 +10,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/catalog"
 	"github.com/lictor/lictor/internal/check"
 	"github.com/lictor/lictor/internal/logging"
@@ -120,22 +121,8 @@ func save(path string, durable bool, content any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), unfinished+"*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // fails once it is renamed
-	_, err = tmp.Write(text)
-	if err == nil && durable {
-		err = tmp.Sync()
-	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
+	return atomicfile.Write(path, 0o600, durable, bytes.NewReader(text))
 }
-
-const unfinished = ".tmp-"
 
 func forget(path string) error {
 	if path == "" {
@@ -251,7 +238,7 @@ func (s *State) each(dir string, take func(path string, text []byte) error) erro
 		switch {
 		case e.IsDir():
 			continue
-		case strings.HasPrefix(e.Name(), unfinished):
+		case atomicfile.Unfinished(e.Name()):
 			err = os.Remove(path)
 		default:
 			var text []byte

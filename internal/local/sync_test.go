@@ -407,7 +407,7 @@ func TestFilesThatCannotBeReadAreLeftOut(t *testing.T) {
 	dir := filepath.Join(w.cfg.DataDir, servicesDir)
 	must(t, os.WriteFile(filepath.Join(dir, "torn"), []byte(`{"Version":1,"Serv`), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "newer"), []byte(`{"Version":2}`), 0o600))
-	must(t, os.WriteFile(filepath.Join(dir, unfinished+"1"), []byte(`{`), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, ".tmp-1"), []byte(`{`), 0o600))
 	must(t, os.Remove(w.path(servicesDir, key{"default", "web"}))) // the agent died half-way through its removal
 	w.open()
 	if services, checks, _, _ := w.Counts(); services != 0 || checks != 0 {
@@ -418,7 +418,7 @@ func TestFilesThatCannotBeReadAreLeftOut(t *testing.T) {
 			t.Errorf("nothing is said about %s: %s", name, w.log)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, unfinished+"1")); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, ".tmp-1")); err == nil {
 		t.Error("an unfinished file stays")
 	}
 }
