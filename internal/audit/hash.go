@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/lictor/lictor/internal/logging"
 )
 
 // hashPrefix begins every hash in an event (spec: audit.md section 3).
@@ -61,4 +63,15 @@ func syncDir(path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// minScrubbed is how many bytes a secret has at least that Scrub looks for.
+const minScrubbed = 8
+
+// Scrub returns text with what hash makes of secret wherever that is written.
+func Scrub(text string, secret logging.Secret, hash func(string) string) string {
+	if len(secret) < minScrubbed || !strings.Contains(text, secret.Reveal()) {
+		return text
+	}
+	return strings.ReplaceAll(text, secret.Reveal(), hash(secret.Reveal()))
 }

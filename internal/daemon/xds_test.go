@@ -385,6 +385,9 @@ func TestAStreamIsInTheAuditTrail(t *testing.T) {
 	if len(events) != 2 || strings.Contains(string(trail), weak.SecretID) {
 		t.Fatalf("events of the stream: %v", events)
 	}
+	if !strings.Contains(events[1], `"proxy_id":"web-sidecar-proxy"`) {
+		t.Errorf("the event does not say whose stream it was: %s", events[1])
+	}
 	for i, want := range []string{`"stage":"OperationStart"`, `"status":"403"`} {
 		if !strings.Contains(events[i], want) || !strings.Contains(events[i], weak.AccessorID) {
 			t.Errorf("event %d lacks %s: %s", i, want, events[i])

@@ -39,8 +39,11 @@ func answer(err error, log *slog.Logger) (code int, told error) {
 		return http.StatusOK, nil
 	case errors.Is(err, acl.ErrNotFound):
 		return http.StatusForbidden, status.Error(codes.Unauthenticated, "unauthenticated: "+acl.ErrNotFound.Error())
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		ok && (already.Code() == codes.Canceled || already.Code() == codes.DeadlineExceeded):
 		return http.StatusOK, status.Error(codes.Canceled, "the stream has ended")
+	case ok && already.Code() == codes.Unimplemented:
+		return http.StatusNotFound, already.Err()
 	case ok:
 		return http.StatusInternalServerError, already.Err()
 	}

@@ -75,6 +75,7 @@ func (a *API) NewServer(creds credentials.TransportCredentials) *Server {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtMostEach, PermitWithoutStream: true}),
 		grpc.StreamInterceptor(a.guarded),
+		grpc.UnknownServiceHandler(unknown),
 	}
 	if creds != nil {
 		options = append(options, grpc.Creds(creds))
@@ -108,7 +109,13 @@ func (a *API) guarded(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 			err = status.Error(codes.Internal, "internal error")
 		}
 	}()
-	return handler(srv, stream)
+	return a.audited(srv, stream, info, handler)
+}
+
+// unknown answers calls that there are not. Going through the interceptor they are in the audit trail too.
+func unknown(_ any, stream grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(stream)
+	return status.Error(codes.Unimplemented, "unknown method "+method)
 }
 
 // ads is the aggregated discovery service of one Server.
@@ -127,18 +134,9 @@ func (s *ads) StreamAggregatedResources(discovery.AggregatedDiscoveryService_Str
 func (s *ads) DeltaAggregatedResources(rpc discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
 	source := sourceOf(rpc.Context())
 	if !s.streams.Take(source, 1) {
-		_, told := answer(errs.New(errs.Throttled, "too many streams: try again later"), s.Log)
-		return told
+		return errs.New(errs.Throttled, "too many streams: try again later")
 	}
 	defer s.streams.Give(source, 1)
 	st := &stream{ads: s, rpc: rpc, token: tokenOf(rpc.Context())}
-	record, err := s.begin(rpc.Context(), st.secret())
-	if err == nil {
-		err = st.serve(rpc.Context())
-	}
-	code, told := answer(err, s.Log)
-	if failed := s.complete(record, code, told); failed != nil {
-		_, told = answer(failed, s.Log)
-	}
-	return told
+	return st.serve(rpc.Context())
 }

@@ -138,12 +138,7 @@ func orText(text, otherwise string) string {
 }
 
 // secret is the token that counts.
-func (s *stream) secret() logging.Secret {
-	if s.token == "" && s.DefaultToken != nil {
-		return s.DefaultToken()
-	}
-	return s.token
-}
+func (s *stream) secret() logging.Secret { return s.tokenFor(s.token) }
 
 // caller returns who the stream belongs to, as of now.
 func (s *stream) caller(ctx context.Context) (acl.Caller, error) {

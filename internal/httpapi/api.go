@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/audit"
 	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/event"
 	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
@@ -56,6 +57,7 @@ type API struct {
 	Sessions     *endpoint.Sessions
 	Txns         *endpoint.Txns
 	Local        *local.State // what is registered with this agent
+	Events       *event.Log   // nil outside the default partition, which alone has user events
 
 	Datacenter string
 	NodeName   string
@@ -119,6 +121,10 @@ func (a *API) guard(next http.Handler) http.Handler {
 			r.Header.Del(peer.RequestIDHeader)
 		}
 		r = a.limitBody(w, r)
+		if r.RequestURI == "*" && r.Method == http.MethodOptions { // of the server as a whole
+			w.Header().Set("Content-Length", "0")
+			return
+		}
 		if to := cleanPath(r); to != "" {
 			w.Header().Set("Location", to)
 			w.WriteHeader(http.StatusMovedPermanently)

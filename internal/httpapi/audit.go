@@ -42,7 +42,7 @@ func (a *API) audited(mux *http.ServeMux, next http.Handler) http.Handler {
 func (a *API) record(w http.ResponseWriter, r *http.Request, row *route, escaped string, next http.Handler) {
 	asked := a.requestID(r)
 	token := requestToken(r, r.URL.Query())
-	scrub := scrubber{hash: a.Audit.Hash, token: token.Reveal()}
+	scrub := scrubber{hash: a.Audit.Hash, token: token}
 	about := a.describe(r, row, escaped, scrub)
 	if token == "" && row != nil {
 		token = a.defaultToken(row)
@@ -102,13 +102,14 @@ func cleanEscaped(r *http.Request) string {
 	return clean
 }
 
-// recorded reports whether a request has events: all but those for the UI, and the questions
+// recorded reports whether a request has events: all but those for pages of the UI, and the questions
 // of agents among themselves that change nothing and show no secret.
 func (a *API) recorded(row *route, r *http.Request, escaped string) bool {
 	if row != nil {
 		return row.options&fromAgent == 0 || !row.admits(r)
 	}
-	return a.peer || escaped != "/" && escaped != "/ui" && !strings.HasPrefix(escaped, "/ui/")
+	page := escaped == "/" || escaped == "/ui" || strings.HasPrefix(escaped, "/ui/")
+	return a.peer || !page || r.Method != http.MethodGet && r.Method != http.MethodHead
 }
 
 // who returns whose token it is, nil where that cannot be said.

@@ -21,7 +21,6 @@ const (
 	maxAuditJSON   = 16 << 10 // bytes that it may become
 	maxAuditParams = 32
 	maxParamName   = 32 // bytes, of a parameter that no route knows
-	minScrubbed    = 8  // bytes of a token that is looked for in other places
 )
 
 // shownParams are the query parameters whose values are no secrets.
@@ -49,16 +48,11 @@ func wordSet(words string) map[string]bool {
 // scrubber keeps secrets out of events: where a value may be one, its hash stands instead.
 type scrubber struct {
 	hash  func(string) string
-	token string // that the request carries; it is found wherever else it is written
+	token logging.Secret // that the request carries; it is found wherever else it is written
 }
 
 // text returns s without the request's token.
-func (s scrubber) text(text string) string {
-	if len(s.token) < minScrubbed || !strings.Contains(text, s.token) {
-		return text
-	}
-	return strings.ReplaceAll(text, s.token, s.hash(s.token))
-}
+func (s scrubber) text(text string) string { return audit.Scrub(text, s.token, s.hash) }
 
 // path returns a path of no known route without what looks like a secret.
 func (s scrubber) path(path string) string {

@@ -173,6 +173,37 @@ func TestCVE_2021_28156_OddURLsAreAudited(t *testing.T) {
 	}
 }
 
+// What net/http would answer itself, or take for a page of the UI, is no way around the trail.
+func TestCVE_2021_28156_RequestsWithoutAPathAreAudited(t *testing.T) {
+	tr := newTrail(t)
+	addr := newWorld(t, tr.on).listen(Limits{})
+	cases := []struct{ line, operation, endpoint, status string }{
+		{"OPTIONS * HTTP/1.1", "OPTIONS", "/*", "200"},
+		{"GET * HTTP/1.1", "GET", "/*", "301"},
+		{"CONNECT other.example:443 HTTP/1.1", "CONNECT", "/", "301"},
+		{"CONNECT /v1/acl/tokens HTTP/1.1", "CONNECT", "/v1/acl/tokens", "405"},
+		{"PUT / HTTP/1.1", "PUT", "/", "301"},
+		{"DELETE /ui/x HTTP/1.1", "DELETE", "/ui/x", "404"},
+		{"GET /v1/status/leader HTTP/1.0", "GET", "/v1/status/leader", "200"},
+	}
+	for _, c := range cases {
+		res, _, err := send(t, addr, c.line+"\r\nHost: x\r\nConnection: close\r\n\r\n")
+		if err != nil || fmt.Sprint(res.StatusCode) != c.status {
+			t.Errorf("%s: %v %v", c.line, res, err)
+		}
+	}
+	got := tr.pairs()
+	if len(got) != len(cases) {
+		t.Fatalf("%d requests, %d in the trail", len(cases), len(got))
+	}
+	for i, c := range cases {
+		r := got[i].start.Payload.Request
+		if r.Operation != c.operation || r.Endpoint != c.endpoint || got[i].complete.Payload.Response.Status != c.status {
+			t.Errorf("%s: %+v", c.line, got[i])
+		}
+	}
+}
+
 func TestWhoIsInTheTrail(t *testing.T) {
 	tr := newTrail(t)
 	w := newWorld(t, tr.on)

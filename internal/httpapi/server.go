@@ -52,6 +52,8 @@ func NewServer(h http.Handler, limits Limits, log *slog.Logger) *http.Server {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsPerConn, MaxReceiveBufferPerStream: maxLoginBody},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState:         markBegun,
+
+		DisableGeneralOptionsHandler: true, // it would answer past the audit trail
 	}
 }
 
