@@ -5,6 +5,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,6 +188,36 @@ func TestThresholds(t *testing.T) {
 			}
 			if got != c.want {
 				t.Errorf("%s leads to %s, want %s", c.results, got, c.want)
+			}
+		})
+	}
+}
+
+func TestWhatStartsIsProbedEachSecondUntilItPasses(t *testing.T) {
+	const long = time.Hour
+	for _, c := range []struct {
+		name    string
+		d       Definition
+		results string          // c and p, the status after each probe
+		want    []time.Duration // the wait after each; -1 is a random part of the interval
+	}{
+		{"passes at once", Definition{TCP: "h:1", Interval: long}, "pp", []time.Duration{-1, long}},
+		{"passes later", Definition{TCP: "h:1", Interval: long}, "ccpc", []time.Duration{time.Second, time.Second, -1, long}},
+		{"never passes", Definition{TCP: "h:1", Interval: long}, "ccccccccccc", append(slices.Repeat([]time.Duration{time.Second}, 9), -1, long)},
+		{"begins passing", Definition{TCP: "h:1", Interval: long, Status: Passing}, "c", []time.Duration{long}},
+		{"is a script", Definition{Args: []string{"true"}, Interval: long}, "c", []time.Duration{long}},
+		{"has a short interval", Definition{TCP: "h:1", Interval: 20 * time.Millisecond}, "cp", []time.Duration{20 * time.Millisecond, -1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := Options{Notify: func(Status) {}, Log: quietSlog(), MinInterval: quick}
+			o.setDefaults(&c.d)
+			s := newScheduled(&c.d, &o, newReport(&c.d, &o), nil)
+			for i, r := range c.results {
+				s.report.set(Status{Status: map[rune]string{'p': Passing, 'c': Critical}[r]})
+				got, want := s.next(), c.want[i]
+				if random := want < 0; random && (got < 0 || got >= c.d.Interval) || !random && got != want {
+					t.Errorf("after %q: %v, want %v", c.results[:i+1], got, want)
+				}
 			}
 		})
 	}

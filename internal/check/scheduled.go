@@ -6,6 +6,13 @@ import (
 	"time"
 )
 
+// A check of something on the network that begins critical is probed this often, this many times at most, until it
+// passes: what starts is in use soon.
+const (
+	earlyInterval = time.Second
+	earlyProbes   = 10
+)
+
 // scheduled runs a probe at an interval.
 type scheduled struct {
 	report     report
@@ -13,6 +20,7 @@ type scheduled struct {
 	probe      probe
 	interval   time.Duration
 	timeout    time.Duration
+	early      int // probes that are left of the early ones
 }
 
 func newScheduled(d *Definition, o *Options, r report, p probe) *scheduled {
@@ -27,13 +35,20 @@ func newScheduled(d *Definition, o *Options, r report, p probe) *scheduled {
 			c.timeout = scriptTimeout
 		}
 	}
+	if r.last.Status == Critical && !d.Scripted() {
+		c.early = earlyProbes
+	}
 	return c
 }
 
 // Run probes first after a random part of the interval, so that checks that
-// begin together do not stay together.
+// begin together do not stay together, and so after the early probes.
 func (c *scheduled) Run(ctx context.Context) {
-	timer := time.NewTimer(rand.N(c.interval))
+	first := c.interval
+	if c.early > 0 {
+		first = min(first, earlyInterval)
+	}
+	timer := time.NewTimer(rand.N(first))
 	defer timer.Stop()
 	for {
 		select {
@@ -42,8 +57,20 @@ func (c *scheduled) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		c.once(ctx)
-		timer.Reset(c.interval)
+		timer.Reset(c.next())
 	}
+}
+
+// next is how long to wait for the next probe.
+func (c *scheduled) next() time.Duration {
+	if c.early == 0 {
+		return c.interval
+	}
+	if c.early--; c.early > 0 && c.report.last.Status == Critical {
+		return min(c.interval, earlyInterval)
+	}
+	c.early = 0
+	return rand.N(c.interval)
 }
 
 // once probes in a goroutine of its own: the one that waits for the next time
