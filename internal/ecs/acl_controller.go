@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -21,9 +20,9 @@ const reconcileInterval = 10 * time.Second
 // controller is one run of acl-controller (ecs.md section 9): it makes what logins of tasks
 // need, and removes the tokens of tasks that have stopped without logging out.
 type controller struct {
+	inTask
 	consul     *api.Client
 	tasks      taskLister
-	log        *slog.Logger
 	interval   time.Duration
 	clusterARN string
 	accountID  string
@@ -56,8 +55,8 @@ func aclController(ctx context.Context, env *Env, args []string) error {
 	}
 	ctx, stop := untilTerminated(ctx, env)
 	defer stop()
-	c := &controller{log: log, interval: reconcileInterval, rolePath: strings.Trim(*path, "/"), partition: *partition}
-	if err := c.connect(ctx, env); err != nil {
+	c := &controller{inTask: inTask{log: log, getenv: env.Getenv}, interval: reconcileInterval, rolePath: strings.Trim(*path, "/"), partition: *partition}
+	if err := c.connect(ctx); err != nil {
 		return err
 	}
 	if err := c.setUp(ctx); err != nil {
@@ -68,26 +67,26 @@ func aclController(ctx context.Context, env *Env, args []string) error {
 }
 
 // connect finds out where the controller runs, and makes the clients of AWS and of the servers.
-func (c *controller) connect(ctx context.Context, env *Env) error {
-	_, task, err := readTask(ctx, env, c.log)
+func (c *controller) connect(ctx context.Context) error {
+	if err := c.readTask(ctx); err != nil {
+		return err
+	}
+	var err error
+	if c.clusterARN, err = c.task.ClusterARN(); err != nil {
+		return err
+	}
+	if c.accountID, err = c.task.Account(); err != nil {
+		return err
+	}
+	region, err := c.region()
 	if err != nil {
 		return err
 	}
-	if c.clusterARN, err = task.ClusterARN(); err != nil {
-		return err
-	}
-	if c.accountID, err = task.Account(); err != nil {
-		return err
-	}
-	region, err := taskRegion(env.Getenv, task)
-	if err != nil {
-		return err
-	}
-	if c.tasks, err = newECSAPI(ctx, env.Getenv, region, c.clusterARN); err != nil {
+	if c.tasks, err = newECSAPI(ctx, c.getenv, region, c.clusterARN); err != nil {
 		return err
 	}
 	config := api.DefaultConfig()
-	if pem := env.Getenv("CONSUL_CACERT_PEM"); pem != "" {
+	if pem := c.getenv("CONSUL_CACERT_PEM"); pem != "" {
 		config.TLSConfig.CAPem = []byte(pem)
 	}
 	c.consul, err = newClient(config)

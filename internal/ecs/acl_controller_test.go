@@ -129,7 +129,7 @@ func TestTokensOfTasksThatAreGoneAreDeleted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &controller{consul: consul, tasks: runningTasks{"t1"}, log: w.logger(), clusterARN: clusterARN}
+	c := &controller{inTask: inTask{log: w.logger()}, consul: consul, tasks: runningTasks{"t1"}, clusterARN: clusterARN}
 	err = c.reconcile(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "deleting token gone too") {
 		t.Errorf("got %v", err)

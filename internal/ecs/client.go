@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/lictor/lictor/internal/atomicfile"
-	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/taskmeta"
 )
@@ -31,11 +29,8 @@ const (
 // clientRun is one run of client: what the documents' start-up script of the consul-client
 // container does, without a shell, curl and jq (ecs.md section 11).
 type clientRun struct {
-	config     *ecsconfig.Config
-	log        *slog.Logger
-	getenv     func(string) string
+	inTask
 	secrets    *secretReader
-	task       *taskmeta.Task
 	ip         string
 	token      logging.Secret
 	gossipKey  logging.Secret
@@ -50,7 +45,7 @@ type clientRun struct {
 // client logs in, writes the agent's configuration and becomes the agent. With secrets by ARN
 // it stays its parent, and passes on a CA that has changed.
 func client(ctx context.Context, env *Env, args []string) error {
-	c := &clientRun{getenv: env.Getenv, secrets: &secretReader{getenv: env.Getenv}}
+	c := &clientRun{secrets: &secretReader{getenv: env.Getenv}}
 	fs := flag.NewFlagSet("client", flag.ContinueOnError)
 	fs.SetOutput(env.Err)
 	check := fs.Bool("check", false, "only tell whether the task's agent is ready: exit with 0 if it knows a leader")
@@ -99,22 +94,17 @@ func agentReady(ctx context.Context) error {
 // prepare does everything that comes before the agent.
 func (c *clientRun) prepare(ctx context.Context, env *Env) error {
 	var err error
-	if c.config, err = ecsconfig.FromEnv(env.Getenv); err != nil {
-		return err
-	}
-	if c.log, err = env.logger(c.config.LogLevel); err != nil {
+	if c.inTask, err = configured(env); err != nil {
 		return err
 	}
 	ctx, stop := untilTerminated(ctx, env)
 	defer stop()
-	metadata, task, err := readTask(ctx, env, c.log)
-	if err != nil {
+	if err := c.readTask(ctx); err != nil {
 		return err
 	}
-	c.task = task
 	var own *taskmeta.Container
 	if err := retry(ctx, c.log, "unable to get container metadata", func(ctx context.Context) (err error) {
-		own, err = metadata.Container(ctx)
+		own, err = c.metadata.Container(ctx)
 		return err
 	}); err != nil {
 		return err
@@ -195,15 +185,11 @@ func (c *clientRun) login(ctx context.Context) error {
 	if !c.config.ConsulLogin.Enabled {
 		return nil
 	}
-	region, err := taskRegion(c.getenv, c.task)
+	request, err := c.request(clientTokenFile)
 	if err != nil {
 		return err
 	}
-	request, err := serviceLogin(c.config, c.task, region)
-	if err != nil {
-		return err
-	}
-	request.method, request.file, request.mode = c.method, c.file(clientTokenFile), 0o644 // for health-sync's logout
+	request.method = c.method
 	if c.partition != "" {
 		request.partition = c.partition
 	}
@@ -212,18 +198,8 @@ func (c *clientRun) login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = retry(ctx, c.log, "login", func(ctx context.Context) error {
-		token, err := request.login(ctx, servers)
-		if err == nil {
-			c.token = secretOf(token)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("login: %w", err)
-	}
-	c.log.Info("login success")
-	return nil
+	c.token, err = c.obtainToken(ctx, request, servers)
+	return err
 }
 
 // agentConfig is the documents' agent-defaults.hcl.

@@ -53,8 +53,11 @@ const (
 func (w *world) clientRun(vars map[string]string) *clientRun {
 	getenv := func(name string) string { return vars[name] }
 	return &clientRun{
-		config: w.config(fmt.Sprintf(`{"bootstrapDir":%q}`, w.dir)), log: w.logger(), getenv: getenv, secrets: &secretReader{getenv: getenv},
-		task: &taskmeta.Task{Cluster: "prod", TaskARN: taskARN}, ip: "10.0.3.17", interval: time.Millisecond,
+		inTask: inTask{
+			config: w.config(fmt.Sprintf(`{"bootstrapDir":%q}`, w.dir)), log: w.logger(), getenv: getenv,
+			task: &taskmeta.Task{Cluster: "prod", TaskARN: taskARN},
+		},
+		secrets: &secretReader{getenv: getenv}, ip: "10.0.3.17", interval: time.Millisecond,
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync"
 	"syscall"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
-	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/taskmeta"
 )
@@ -25,10 +23,7 @@ const (
 
 // syncer is one run of health-sync (ecs.md section 7).
 type syncer struct {
-	config   *ecsconfig.Config
-	task     *taskmeta.Task
-	metadata *taskmeta.Client
-	log      *slog.Logger
+	inTask
 	interval time.Duration
 
 	mu    sync.Mutex // guards agent, which a new token replaces
@@ -43,30 +38,26 @@ func healthSync(ctx context.Context, env *Env, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
-	config, err := ecsconfig.FromEnv(env.Getenv)
+	in, err := configured(env)
 	if err != nil {
 		return err
 	}
-	log, err := env.logger(config.LogLevel)
-	if err != nil {
-		return err
-	}
-	s := &syncer{config: config, log: log, interval: syncInterval, sent: map[string]string{}}
+	s := &syncer{inTask: in, interval: syncInterval, sent: map[string]string{}}
 	if err := s.connect(); err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	go s.awaitTerm(running, env.Signals, stop)
-	if s.metadata, s.task, err = readTask(running, env, log); err != nil {
+	if err := s.readTask(running); err != nil {
 		if running.Err() == nil {
 			return err
 		}
 		return s.logOut(ctx) // a task that ends this early has told nobody of its health
 	}
 	var renewing sync.WaitGroup
-	if config.ConsulLogin.Enabled {
-		r := s.renewal(env.Getenv)
+	if s.config.ConsulLogin.Enabled {
+		r := s.renewal()
 		renewing.Go(func() { r.run(running) })
 	}
 	s.follow(running)

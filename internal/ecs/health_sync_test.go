@@ -15,7 +15,8 @@ import (
 
 func (w *world) syncer(configuration string) *syncer {
 	w.t.Helper()
-	s := &syncer{config: w.config(configuration), metadata: w.metadata(), log: w.logger(), interval: time.Millisecond, sent: map[string]string{}}
+	in := inTask{config: w.config(configuration), metadata: w.metadata(), log: w.logger(), getenv: func(string) string { return "" }}
+	s := &syncer{inTask: in, interval: time.Millisecond, sent: map[string]string{}}
 	var err error
 	if s.task, err = s.metadata.Task(w.t.Context()); err != nil {
 		w.t.Fatal(err)
@@ -242,7 +243,7 @@ func TestTokensAreRenewed(t *testing.T) {
 				return 200, token(-40*time.Minute, time.Hour)
 			}
 			s := w.syncer(fmt.Sprintf(`{"bootstrapDir":%q,"consulLogin":{"enabled":true}}`, w.dir))
-			wait, err := s.renewal(func(string) string { return "" }).look(t.Context(), serviceTokenFile)
+			wait, err := s.renewal().look(t.Context(), serviceTokenFile)
 			if tc.err == "" && (err != nil || wait < tc.least) || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 				t.Errorf("look again in %v, %v", wait, err)
 			}
@@ -276,7 +277,7 @@ func TestAnotherLoginIsWithTheTokensMethod(t *testing.T) {
 		return 200, nil
 	}
 	s := w.syncer(fmt.Sprintf(`{"bootstrapDir":%q,"consulLogin":{"enabled":true,"includeEntity":false}}`, w.dir))
-	if _, err := s.renewal(func(string) string { return "" }).look(t.Context(), clientTokenFile); err != nil {
+	if _, err := s.renewal().look(t.Context(), clientTokenFile); err != nil {
 		t.Fatal(err)
 	}
 	if token, err := readToken(w.dir, clientTokenFile); err != nil || token.Reveal() != "new" {

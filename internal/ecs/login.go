@@ -18,7 +18,6 @@ import (
 	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
-	"github.com/lictor/lictor/internal/taskmeta"
 )
 
 // Keys of the metadata that says which task a token is for (ecs.md section 6).
@@ -38,31 +37,41 @@ type loginRequest struct {
 	mode                 os.FileMode // of that file
 }
 
-// serviceLogin is the login that the configuration of a task describes. What
-// extraLoginFlags say counts last; a flag that consul login does not have is errs.Invalid.
-func serviceLogin(c *ecsconfig.Config, t *taskmeta.Task, region string) (loginRequest, error) {
-	l := c.ConsulLogin
-	cluster := t.Cluster
-	if arn, err := t.ClusterARN(); err == nil {
+// request is the login, described by the configuration of the task, whose token goes to file. What
+// extraLoginFlags say counts last, apart from the method and the file of the agent's token; a flag that
+// consul login does not have is errs.Invalid.
+func (t *inTask) request(file string) (loginRequest, error) {
+	region, err := t.region()
+	if err != nil {
+		return loginRequest{}, err
+	}
+	l := t.config.ConsulLogin
+	cluster := t.task.Cluster
+	if arn, err := t.task.ClusterARN(); err == nil {
 		cluster = arn // so that what was told a short name finds the token, too
 	}
 	r := loginRequest{
 		method:     l.Method,
 		datacenter: l.Datacenter,
-		meta:       map[string]string{metaTask: t.ID(), metaCluster: cluster},
+		meta:       map[string]string{metaTask: t.task.ID(), metaCluster: cluster},
 		aws: awsiam.BearerInput{
 			Region: region, STSEndpoint: l.STSEndpoint, ServerIDHeaderValue: l.ServerIDHeaderValue,
 			IncludeEntity: l.IncludeEntity == nil || *l.IncludeEntity,
 			Self:          &awsiam.Self{}, // attempts that AWS throttles do not ask it again
 		},
-		file: filepath.Join(c.BootstrapDir, serviceTokenFile),
+		file: filepath.Join(t.config.BootstrapDir, serviceTokenFile),
 		mode: 0o600,
 	}
 	maps.Copy(r.meta, l.Meta)
 	if l.Region != "" {
 		r.aws.Region = l.Region
 	}
-	return r, r.extra(l.ExtraLoginFlags)
+	err = r.extra(l.ExtraLoginFlags)
+	if file == clientTokenFile {
+		r.method, r.mode = DefaultClientMethod, 0o644 // for health-sync's logout
+		r.file = filepath.Join(t.config.BootstrapDir, clientTokenFile)
+	}
+	return r, err
 }
 
 // extra applies flags of consul login.
@@ -118,6 +127,26 @@ func (r loginRequest) login(ctx context.Context, servers *api.Client) (*api.ACLT
 		return nil, errs.Errorf(errs.Invalid, "writing the token: %w", errors.Join(err, err2))
 	}
 	return token, nil
+}
+
+// obtainToken logs in until that succeeds, fails for good or ctx is done. Without servers they are those of
+// the configuration, once the file with their CA is there.
+func (t *inTask) obtainToken(ctx context.Context, r loginRequest, servers *api.Client) (logging.Secret, error) {
+	var token *api.ACLToken
+	err := retry(ctx, t.log, "login", func(ctx context.Context) (err error) {
+		if servers == nil {
+			if servers, err = serverClient(t.config, ""); err != nil {
+				return err
+			}
+		}
+		token, err = r.login(ctx, servers)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("login: %w", err)
+	}
+	t.log.Info("login success")
+	return secretOf(token), nil
 }
 
 // logout ends the token in a file. One that is gone already is no error.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -16,10 +15,8 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/lictor/lictor/internal/atomicfile"
-	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/envoy"
 	"github.com/lictor/lictor/internal/logging"
-	"github.com/lictor/lictor/internal/taskmeta"
 )
 
 const (
@@ -30,11 +27,8 @@ const (
 
 // initializer is one run of mesh-init (ecs.md section 6).
 type initializer struct {
-	config *ecsconfig.Config
-	task   *taskmeta.Task
-	log    *slog.Logger
-	getenv func(string) string
-	token  logging.Secret // of the login; "" without one
+	inTask
+	token logging.Secret // of the login; "" without one
 }
 
 // meshInit logs in, registers the task's service and proxy with its agent, and writes what
@@ -43,21 +37,16 @@ func meshInit(ctx context.Context, env *Env, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
-	config, err := ecsconfig.FromEnv(env.Getenv)
-	if err != nil {
-		return err
-	}
-	log, err := env.logger(config.LogLevel)
+	in, err := configured(env)
 	if err != nil {
 		return err
 	}
 	ctx, stop := untilTerminated(ctx, env)
 	defer stop()
-	_, task, err := readTask(ctx, env, log)
-	if err != nil {
+	if err := in.readTask(ctx); err != nil {
 		return err
 	}
-	m := &initializer{config: config, task: task, log: log, getenv: env.Getenv}
+	m := &initializer{inTask: in}
 	for _, step := range []func(context.Context) error{m.login, m.register, m.writeBootstrap, m.copyBinary} {
 		if err := step(ctx); err != nil {
 			return err
@@ -71,31 +60,13 @@ func (m *initializer) login(ctx context.Context) error {
 	if !m.config.ConsulLogin.Enabled {
 		return nil
 	}
-	region, err := taskRegion(m.getenv, m.task)
+	request, err := m.request(serviceTokenFile)
 	if err != nil {
 		return err
 	}
-	request, err := serviceLogin(m.config, m.task, region)
-	if err != nil {
+	if m.token, err = m.obtainToken(ctx, request, nil); err != nil {
 		return err
 	}
-	var servers *api.Client // once the agent's container has written the CA
-	err = retry(ctx, m.log, "login", func(ctx context.Context) error {
-		if servers == nil {
-			if servers, err = serverClient(m.config, ""); err != nil {
-				return err
-			}
-		}
-		token, err := request.login(ctx, servers)
-		if err == nil {
-			m.token = secretOf(token)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("login: %w", err)
-	}
-	m.log.Info("login success")
 	return m.readTokenStale(ctx)
 }
 
@@ -224,12 +195,4 @@ func (m *initializer) copyBinary(context.Context) error {
 	}
 	m.log.Info("copied binary", "file", file)
 	return nil
-}
-
-// taskRegion is the region of the environment, or that of the task's ARN.
-func taskRegion(getenv func(string) string, t *taskmeta.Task) (string, error) {
-	if region := getenv("AWS_REGION"); region != "" {
-		return region, nil
-	}
-	return t.Region()
 }

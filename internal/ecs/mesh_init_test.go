@@ -156,7 +156,8 @@ func TestFlagsOfLogin(t *testing.T) {
 	task := &taskmeta.Task{Cluster: "prod", TaskARN: taskARN}
 	login := func(flags ...string) (loginRequest, error) {
 		text, _ := json.Marshal(flags)
-		return serviceLogin(w.config(fmt.Sprintf(`{"bootstrapDir":"/consul","consulLogin":{"enabled":true,"extraLoginFlags":%s}}`, text)), task, "us-west-2")
+		config := w.config(fmt.Sprintf(`{"bootstrapDir":"/consul","consulLogin":{"enabled":true,"extraLoginFlags":%s}}`, text))
+		return (&inTask{config: config, task: task, getenv: func(string) string { return "" }}).request(serviceTokenFile)
 	}
 	plain, err := login()
 	if err != nil {

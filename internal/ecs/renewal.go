@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 
-	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/logging"
-	"github.com/lictor/lictor/internal/taskmeta"
 )
 
 // DefaultClientMethod is the auth method that the task's agent logs in with.
@@ -31,10 +27,7 @@ const (
 // place; where that is not possible, because its lifetime is over or the servers do not know how, the
 // task logs in again while the old token still works.
 type renewal struct {
-	config *ecsconfig.Config
-	task   *taskmeta.Task
-	log    *slog.Logger
-	getenv func(string) string
+	inTask
 
 	mu      sync.Mutex        // guards methods
 	methods map[string]string // of the logins that the tokens are from, by file, once they were read
@@ -43,8 +36,8 @@ type renewal struct {
 	use func(ctx context.Context, file string, token logging.Secret) error
 }
 
-func (s *syncer) renewal(getenv func(string) string) *renewal {
-	return &renewal{config: s.config, task: s.task, log: s.log, getenv: getenv, methods: map[string]string{}, use: s.useToken}
+func (s *syncer) renewal() *renewal {
+	return &renewal{inTask: s.inTask, methods: map[string]string{}, use: s.useToken}
 }
 
 // useToken makes a new token the one that is used: the service token here, the client token in
@@ -154,17 +147,9 @@ func renew(ctx context.Context, servers *api.Client) (*api.ACLToken, error) {
 
 // loginAgain replaces the token in a file by that of another login. The old one works until it ends.
 func (r *renewal) loginAgain(ctx context.Context, servers *api.Client, file string) error {
-	region, err := taskRegion(r.getenv, r.task)
+	request, err := r.request(file)
 	if err != nil {
 		return err
-	}
-	request, err := serviceLogin(r.config, r.task, region)
-	if err != nil {
-		return err
-	}
-	if file == clientTokenFile {
-		request.method, request.mode = DefaultClientMethod, 0o644
-		request.file = filepath.Join(r.config.BootstrapDir, clientTokenFile)
 	}
 	r.mu.Lock()
 	if method := r.methods[file]; method != "" {

@@ -1,0 +1,55 @@
+package ecs
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/lictor/lictor/internal/ecsconfig"
+	"github.com/lictor/lictor/internal/taskmeta"
+)
+
+// metadataPatience is for how long a command asks for what it runs in. The endpoint answers
+// slowly while many tasks of one machine start.
+const metadataPatience = time.Minute
+
+// inTask is what commands in a task work with.
+type inTask struct {
+	config   *ecsconfig.Config // nil for a command that has flags in its place
+	log      *slog.Logger
+	getenv   func(string) string
+	metadata *taskmeta.Client // set by readTask, as the next one
+	task     *taskmeta.Task
+}
+
+// configured reads the task's configuration, and opens the log that it asks for.
+func configured(env *Env) (inTask, error) {
+	config, err := ecsconfig.FromEnv(env.Getenv)
+	if err != nil {
+		return inTask{}, err
+	}
+	log, err := env.logger(config.LogLevel)
+	return inTask{config: config, log: log, getenv: env.Getenv}, err
+}
+
+// readTask asks for the task that the process runs in, until it is told or too much time has passed.
+func (t *inTask) readTask(ctx context.Context) error {
+	var err error
+	if t.metadata, err = taskmeta.FromEnv(t.getenv); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, metadataPatience)
+	defer cancel()
+	return retry(ctx, t.log, "unable to get task metadata", func(ctx context.Context) (err error) {
+		t.task, err = t.metadata.Task(ctx)
+		return err
+	})
+}
+
+// region is that of the environment, or that of the task's ARN.
+func (t *inTask) region() (string, error) {
+	if region := t.getenv("AWS_REGION"); region != "" {
+		return region, nil
+	}
+	return t.task.Region()
+}
