@@ -59,7 +59,7 @@ func login(newBearer bearerFunc) *Command {
 			if err != nil {
 				return complain("Error writing token to file sink: %w", err)
 			}
-			defer sink.close()
+			defer sink.Close()
 
 			bearer, err := readBearer(bearerFile)
 			if auto.use {
@@ -81,7 +81,7 @@ func login(newBearer bearerFunc) *Command {
 			if err != nil {
 				return complain("Error logging in: %w%s", err, howToExplain(header))
 			}
-			if err := sink.write(token.SecretID); err != nil {
+			if err := writeSink(sink, token.SecretID); err != nil {
 				undo(ctx, client, token.SecretID)
 				return complain("Error writing token to file sink: %w", err)
 			}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/atomicfile"
 )
 
 // snapshotTime is how long the servers may take to save or to restore a state.
@@ -98,12 +99,11 @@ func appendToName(client *api.Client, file, suffix string) (string, error) {
 
 // saveSnapshot writes a snapshot to file, which appears whole and verified or not at all.
 func saveSnapshot(env *Env, client *api.Client, q *api.QueryOptions, file string) (index uint64, err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".unverified-*")
+	tmp, err := atomicfile.Create(file)
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(tmp.Name()) // fails once it is renamed
-	defer tmp.Close()           // fails once it is closed
+	defer tmp.Close()
 	content, _, err := client.Snapshot().Save(q)
 	if err != nil {
 		return 0, err
@@ -115,14 +115,11 @@ func saveSnapshot(env *Env, client *api.Client, q *api.QueryOptions, file string
 	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
-	about, err := inspect(tmp)
+	about, err := inspect(tmp.File)
 	if err != nil {
 		return 0, complain("the snapshot that was received is not sound: %w", err)
 	}
-	if err := errors.Join(tmp.Sync(), tmp.Close()); err != nil {
-		return 0, err
-	}
-	return about.Meta.Index, os.Rename(tmp.Name(), file)
+	return about.Meta.Index, tmp.Commit(0o600, true)
 }
 
 func snapshotRestore() *Command {

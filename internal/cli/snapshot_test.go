@@ -154,7 +154,7 @@ func TestSnapshotComplaints(t *testing.T) {
 	}{
 		{"save without a file", "save", nil, "Missing FILE argument\n"},
 		{"save to two", "save a b", nil, "Too many arguments (expected 1, got 2)\n"},
-		{"save to nowhere", "save /nosuch/file", nil, "Error saving snapshot: open /nosuch/file.unverified-"},
+		{"save to nowhere", "save /nosuch/file", nil, "Error saving snapshot: open /nosuch/.tmp-file-"},
 		{"save with a strange name", "save -append-filename color x", answers{"GET /v1/agent/self": "{}"},
 			`Error saving snapshot: -append-filename knows version, dc, node and status, not "color"`},
 		{"restore without a file", "restore", nil, "Missing FILE argument\n"},

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/uuid"
 )
 
@@ -41,20 +42,5 @@ func NodeID(dir, configured string) (string, error) {
 		return "", fmt.Errorf("data directory %s belongs to server %s, not to %s: set node_id to its id, or use another data directory",
 			dir, strings.TrimSpace(string(kept)), id)
 	}
-	return id, writeFile(path, []byte(id))
-}
-
-// writeFile replaces a file by a complete new one of mode 0600.
-func writeFile(path string, content []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // fails once it is renamed
-	_, err = tmp.Write(content)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
+	return id, atomicfile.Write(path, 0o600, true, strings.NewReader(id))
 }

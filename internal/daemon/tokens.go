@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/logging"
 )
@@ -22,7 +24,7 @@ func (f tokenFile) Save(tokens map[string]logging.Secret) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(f.path, content)
+	return atomicfile.Write(f.path, 0o600, true, bytes.NewReader(content))
 }
 
 // load returns what is kept; nothing if there is no file.
