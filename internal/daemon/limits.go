@@ -26,7 +26,7 @@ func rates(l Limits) httpapi.Rates {
 // admitLogin returns what lets logins of all auth methods in, to be verified in turns.
 func (s *server) admitLogin() func(context.Context, string) (func(), error) {
 	l := s.cfg.Limits
-	queue := &limit.Queue{Slots: l.LoginsVerifying, Waiting: l.LoginsWaiting, MaxWait: l.LoginsWait}
+	queue := &limit.Queue{What: "logins are being verified", Slots: l.LoginsVerifying, Waiting: l.LoginsWaiting, MaxWait: l.LoginsWait}
 	s.metrics.OnRead(func() {
 		running, waiting, refused := queue.Stats()
 		s.metrics.Gauge("acl.login.verifying", float64(running))

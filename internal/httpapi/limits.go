@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 
@@ -23,9 +24,14 @@ const (
 	bodiesPerSource    = 512
 )
 
+// longText is the bytes of a body from which it is understood in turns: that takes processor time,
+// a part of which is left to the requests that are short.
+const longText = 8 << 10
+
 // RequestLimits are what an agent counts the requests to all of its ports with.
 type RequestLimits struct {
 	bytes, places limit.Places
+	texts         limit.Queue
 	rates         atomic.Pointer[Rates]
 }
 
@@ -43,6 +49,7 @@ func NewRequestLimits(rates Rates) *RequestLimits {
 	l := &RequestLimits{
 		bytes:  limit.Places{PerSource: bodyBytesPerSource, Total: bodyBytes},
 		places: limit.Places{PerSource: bodiesPerSource, Total: bodies},
+		texts:  limit.Queue{What: "long requests are being read", Slots: max(1, runtime.GOMAXPROCS(0)/2), Waiting: bodies},
 	}
 	l.SetRates(rates)
 	return l
@@ -81,7 +88,10 @@ func (a *API) withinRates(req *http.Request, row *route) error {
 	if row.safe() {
 		total, each = rates.Read, rates.SourceRead
 	}
-	err := a.refusal(each.Allow(a.source(req), tooManyRequests), "source", row, req)
+	var err error
+	if each.Bounds() {
+		err = a.refusal(each.Allow(a.source(req), tooManyRequests), "source", row, req)
+	}
 	if err == nil {
 		err = a.refusal(total.Allow("", tooManyRequests), "global", row, req)
 	}
@@ -170,6 +180,16 @@ func senderKnown(r *request) {
 	if b, ok := r.Context().Value(meterKey{}).(*meteredBody); ok && r.caller.Token != nil && !r.caller.Anonymous() {
 		b.known = true
 	}
+}
+
+// turn waits until a body of n bytes may be understood, and returns what ends that. Only long ones
+// wait, of senders that are not known yet.
+func (r *request) turn(n int) (leave func(), err error) {
+	b, ok := r.Context().Value(meterKey{}).(*meteredBody)
+	if !ok || b.known || n < longText {
+		return func() {}, nil
+	}
+	return b.api.Limits.texts.Enter(r.Context(), b.source, "")
 }
 
 // isCut reports whether the rest of a request's body was refused.

@@ -179,3 +179,40 @@ func TestBodiesGiveTheirPlacesBack(t *testing.T) {
 		t.Errorf("%d bytes and %d places are held by nobody", b, p)
 	}
 }
+
+func TestLongTextsOfStrangersWait(t *testing.T) {
+	limits := NewRequestLimits(Rates{})
+	limits.texts.Slots = 1
+	w := newWorld(t, func(a *API) { a.Limits = limits })
+	leave, err := limits.texts.Enter(t.Context(), "somebody", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(path, body, token string) int {
+		req := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		if token != "" {
+			req.Header.Set("X-Consul-Token", token)
+		}
+		rec := httptest.NewRecorder()
+		w.http.ServeHTTP(rec, req)
+		return rec.Code
+	}
+	long := strings.Repeat(" ", longText) + "["
+	status := make(chan int)
+	go func() { status <- ask("/v1/acl/login", long, "") }()
+	for waiting := 0; waiting == 0; runtime.Gosched() {
+		_, waiting, _ = limits.texts.Stats()
+	}
+	for name, got := range map[string]int{
+		"a short text":                        ask("/v1/acl/login", "[", ""),
+		"a long one of somebody with a token": ask("/v1/acl/login/explain", long, management),
+	} {
+		if got != http.StatusBadRequest {
+			t.Errorf("%s is answered %d", name, got)
+		}
+	}
+	leave()
+	if got := <-status; got != http.StatusBadRequest {
+		t.Errorf("the long text that waited is answered %d", got)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/event"
 	"github.com/lictor/lictor/internal/limit"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
@@ -84,6 +85,8 @@ func (r *route) maxBody() int64 {
 	switch {
 	case r.options&bigBody != 0:
 		return maxLoginBody
+	case r.options&eventBody != 0:
+		return event.MaxPayload
 	case r.options&(kvBody|txnBody|entryBody) != 0:
 		return maxValueBody
 	}
@@ -266,6 +269,11 @@ func (r *request) decode(what string, v any) error {
 	if err != nil {
 		return err
 	}
+	leave, err := r.turn(len(data))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return decodeJSON(what, data, v)
 }
 

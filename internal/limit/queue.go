@@ -21,6 +21,7 @@ const (
 // When too many wait, the newest of the source that has the most in the queue is refused. The zero value
 // works. Set the fields before the first use.
 type Queue struct {
+	What    string        // is waited for, in the plural, as refusals say it: "logins are being verified"
 	Slots   int           // turns at a time; 0 is DefaultSlots
 	Waiting int           // callers that wait; 0 is DefaultWaiting
 	MaxWait time.Duration // 0 is DefaultWait
@@ -52,18 +53,18 @@ type waiter struct {
 func (q *Queue) Enter(ctx context.Context, source, identity string) (leave func(), err error) {
 	w := q.line(source, identity)
 	if w == nil {
-		return nil, q.refuse("too many logins are being verified: try again later")
+		return nil, q.refuse()
 	}
 	patience := time.NewTimer(orElse(q.MaxWait, DefaultWait))
 	defer patience.Stop()
 	select {
 	case mine := <-w.turn:
 		if !mine {
-			return nil, q.refuse("too many logins are being verified: try again later")
+			return nil, q.refuse()
 		}
 		return sync.OnceFunc(func() { q.leave(w) }), nil
 	case <-patience.C:
-		err = q.refuse("the login was not verified in time: try again later")
+		err = q.refuse()
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -220,12 +221,12 @@ func (q *Queue) abandon(w *waiter) {
 }
 
 // refuse counts a refusal. The more wait, the longer the time in which they are told to come back.
-func (q *Queue) refuse(why string) *Refused {
+func (q *Queue) refuse() *Refused {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.refused++
 	spread := 4*time.Second + time.Duration(len(q.waiting))*10*time.Millisecond
-	return refuse(why, time.Second, min(spread, 30*time.Second))
+	return refuse("too many "+q.What+": try again later", time.Second, min(spread, 30*time.Second))
 }
 
 func orElse[T int | time.Duration](value, otherwise T) T {

@@ -32,9 +32,12 @@ type bucket struct {
 	at   time.Time
 }
 
+// Bounds reports whether r refuses anything, ever.
+func (r *Rate) Bounds() bool { return r != nil && r.PerSecond > 0 }
+
 // Allow takes one from what key may do. It returns a *Refused that says why if that is nothing now.
 func (r *Rate) Allow(key, why string) error {
-	if r == nil || r.PerSecond <= 0 {
+	if !r.Bounds() {
 		return nil
 	}
 	r.mu.Lock()
