@@ -27,13 +27,6 @@ type Request struct {
 	Headers     http.Header
 }
 
-// Auth is whose token a request carries.
-type Auth struct {
-	AccessorID  string
-	Description string
-	CreateTime  time.Time
-}
-
 // Result is how an operation ended.
 type Result struct {
 	Status int // 0 is none: the connection ended

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -22,8 +21,6 @@ import (
 const (
 	// deltaMethod is the path of the one call that is served.
 	deltaMethod = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-	// whoTimeout bounds finding out whose token a call carries for its event alone.
-	whoTimeout = 2 * time.Second
 	// maxShown bounds what an event shows of a proxy's names, in bytes.
 	maxShown = 256
 )
@@ -80,22 +77,7 @@ func (a *API) begin(ctx context.Context, method string, token logging.Secret, sc
 	if host := metadata.ValueFromIncomingContext(ctx, ":authority"); len(host) > 0 {
 		about.Host = scrub(host[0])
 	}
-	return a.Audit.Begin(about, a.who(ctx, token))
-}
-
-// who returns whose token it is, nil where that cannot be said.
-func (a *API) who(ctx context.Context, token logging.Secret) *audit.Auth {
-	ctx, cancel := context.WithTimeout(ctx, whoTimeout)
-	defer cancel()
-	caller, err := a.Resolver.Resolve(ctx, token)
-	if err != nil || caller.AccessorID == "" {
-		return nil
-	}
-	auth := &audit.Auth{AccessorID: caller.AccessorID}
-	if t := caller.Token; t != nil {
-		auth.Description, auth.CreateTime = t.Description, t.CreateTime
-	}
-	return auth
+	return a.Audit.Begin(about, audit.Who(ctx, a.Resolver, token))
 }
 
 // proxyOf is what an event shows of the request that a stream begins with; nil is nothing.

@@ -1,25 +1,20 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/lictor/lictor/internal/audit"
-	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
 	"github.com/lictor/lictor/internal/uuid"
 )
 
-const (
-	whoTimeout   = 2 * time.Second // to find whose token a request carries, for its event alone
-	maxErrorText = 1024            // bytes of a failing answer that an event shows
-)
+// maxErrorText is how many bytes of a failing answer an event shows.
+const maxErrorText = 1024
 
 // audited writes both events of the trail around every request of mux, which next
 // answers. It is outermost, so that nothing is answered without it.
@@ -47,7 +42,7 @@ func (a *API) record(w http.ResponseWriter, r *http.Request, row *route, escaped
 	if token == "" && row != nil {
 		token = a.defaultToken(row)
 	}
-	rec, err := a.Audit.Begin(about, a.who(r.Context(), token))
+	rec, err := a.Audit.Begin(about, audit.Who(r.Context(), a.Resolver, token))
 	if rec == nil && err == nil {
 		next.ServeHTTP(w, r)
 		return
@@ -110,21 +105,6 @@ func (a *API) recorded(row *route, r *http.Request, escaped string) bool {
 	}
 	page := escaped == "/" || escaped == "/ui" || strings.HasPrefix(escaped, "/ui/")
 	return a.peer || !page || r.Method != http.MethodGet && r.Method != http.MethodHead
-}
-
-// who returns whose token it is, nil where that cannot be said.
-func (a *API) who(ctx context.Context, token logging.Secret) *audit.Auth {
-	ctx, cancel := context.WithTimeout(ctx, whoTimeout)
-	defer cancel()
-	caller, err := a.Resolver.Resolve(ctx, token)
-	if err != nil || caller.AccessorID == "" {
-		return nil
-	}
-	auth := &audit.Auth{AccessorID: caller.AccessorID}
-	if t := caller.Token; t != nil {
-		auth.Description, auth.CreateTime = t.Description, t.CreateTime
-	}
-	return auth
 }
 
 // describe returns what events say about r.
