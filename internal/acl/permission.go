@@ -82,6 +82,8 @@ var (
 	ACLWrite       = Permission{Resource: ACL, Access: Write}
 	AgentRead      = Permission{Resource: Agent, Access: Read}
 	AgentWrite     = Permission{Resource: Agent, Access: Write}
+	EventRead      = Permission{Resource: Event, Access: Read}
+	EventWrite     = Permission{Resource: Event, Access: Write}
 	IntentionRead  = Permission{Resource: Intention, Access: Read}
 	IntentionWrite = Permission{Resource: Intention, Access: Write}
 	KeyRead        = Permission{Resource: Key, Access: Read}

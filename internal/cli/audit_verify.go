@@ -71,6 +71,9 @@ func writeReport(w io.Writer, r *audit.Report) {
 	if r.Torn > 0 {
 		fmt.Fprintf(w, "Note:    the last line breaks off after %d bytes; the agent repairs it when it starts\n", r.Torn)
 	}
+	if r.Open {
+		fmt.Fprintln(w, "Note:    no head is known, so it cannot be said whether the end is cut")
+	}
 	for _, fault := range r.Faults {
 		fmt.Fprintf(w, "FAULT:   %s\n", fault)
 	}

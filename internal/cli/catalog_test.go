@@ -129,7 +129,6 @@ func TestComplaintsAboutServices(t *testing.T) {
 		{"watch an unknown type", "watch -type bogus", nil, "Unsupported watch type: bogus"},
 		{"watch no key", "watch -type key", nil, "Must specify a single key to watch"},
 		{"watch denied", "watch -type nodes", answers{"GET /v1/catalog/nodes": "403 no"}, "Error querying Consul agent: Unexpected response code: 403 (no)"},
-		{"watch events of an agent that knows none", "watch -type event", answers{"GET /v1/event/list": "404 Invalid URL path"}, "Error querying Consul agent: this agent knows no events"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -177,6 +177,17 @@ func TestKeygen(t *testing.T) {
 	}
 }
 
+func TestEvent(t *testing.T) {
+	api := newAPI(t, answers{"PUT /v1/event/fire/deploy?node=n&service=web&tag=v1": `{"ID":"b54fe110-7af5-cafc-d1fb-afc8ba432b1c"}`})
+	got := api.run(t, "event", "-name", "deploy", "-node", "n", "-service", "web", "-tag", "v1", "v2")
+	if got.code != 0 || got.out != "Event ID: b54fe110-7af5-cafc-d1fb-afc8ba432b1c\n" || got.err != "" {
+		t.Errorf("%+v", got)
+	}
+	if last := api.last(t); last.body != "v2" {
+		t.Errorf("sent %q", last.body)
+	}
+}
+
 func TestRTT(t *testing.T) {
 	play := answers{
 		"GET /v1/coordinate/nodes": coordinates, "GET /v1/coordinate/datacenters": wanCoordinates, "GET /v1/agent/self": agentSelf,

@@ -20,6 +20,7 @@ func Root(extra ...*Command) *Command {
 		configGroup(),
 		connect(),
 		debugCommand(),
+		eventCommand(),
 		forceLeave(),
 		info(),
 		intention(),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lictor/lictor/internal/audit"
 	"github.com/lictor/lictor/internal/discover"
+	"github.com/lictor/lictor/internal/event"
 	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/local"
@@ -30,6 +31,7 @@ type base struct {
 	peers  *peer.Client // requests to server ports
 	gossip *gossip.Gossip
 	local  *local.State
+	events *event.Log       // nil outside the default partition
 	own    *inProcess       // asks the cluster for what is this agent's
 	clouds *discover.Finder // of servers, for retry_join
 	audit  *audit.Log       // nil without an audit trail

@@ -76,6 +76,7 @@ func (c *client) start(ctx context.Context) error {
 	}
 	api := &httpapi.API{
 		Local:      c.local,
+		Events:     c.events,
 		Resolver:   c.resolver,
 		CARoots:    c.roots,
 		Mesh:       c.mesh,

@@ -44,6 +44,7 @@ func (b *base) openGossip() error {
 		RejoinAfterLeave: cfg.RejoinAfterLeave,
 		Allowed:          prefixes(cfg.SerfLANAllowed),
 		Discover:         b.clouds.Addrs,
+		Heard:            b.userEvents(),
 		ReconnectTimeout: cfg.ReconnectTimeout,
 		Fast:             cfg.Dev,
 		Log:              b.log,

@@ -112,6 +112,7 @@ func (s *server) assemble() *httpapi.API {
 		Intentions:  intentions,
 		Autopilots:  &endpoint.Autopilots{Backend: backend, Initial: s.cfg.Autopilot, Look: pilot.State},
 		Local:       s.local,
+		Events:      s.events,
 		Datacenter:  s.cfg.Datacenter,
 		NodeName:    s.cfg.NodeName,
 		Partition:   s.cfg.Partition,

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/hashicorp/serf/serf"
@@ -34,6 +35,21 @@ type Event struct {
 // the last thing that happened to each. Run has to run.
 func (g *Gossip) Events() <-chan Event { return g.out }
 
+// MaxTold is how many bytes Tell takes. A message has to fit in one packet, or gossip never sends it.
+const MaxTold = 1024
+
+// toldName is the name of all messages of Tell.
+const toldName = "told"
+
+// Tell sends text to every member, this agent included: at most once, and to those that it reaches. A
+// member that joins later does not hear of it. It fails for more than MaxTold bytes.
+func (g *Gossip) Tell(text []byte) error {
+	if len(text) > MaxTold {
+		return fmt.Errorf("a message of %d bytes does not fit in a packet", len(text))
+	}
+	return g.serf.UserEvent(toldName, text, false)
+}
+
 var eventTypes = map[serf.EventType]EventType{
 	serf.EventMemberJoin:   Join,
 	serf.EventMemberLeave:  Leave,
@@ -44,6 +60,9 @@ var eventTypes = map[serf.EventType]EventType{
 
 // events returns what serf says about members that this agent sees.
 func (g *Gossip) events(e serf.Event) []Event {
+	if told, ok := e.(serf.UserEvent); ok && told.Name == toldName && g.cfg.Heard != nil {
+		g.cfg.Heard(told.Payload, uint64(told.LTime))
+	}
 	change, ok := e.(serf.MemberEvent)
 	if !ok {
 		return nil

@@ -53,6 +53,9 @@ type Config struct {
 	// Discover turns an entry of retry_join that begins with "provider=" into
 	// addresses. nil knows no provider.
 	Discover func(ctx context.Context, entry string) ([]string, error)
+	// Heard takes what some member has sent with Tell, with its Lamport time. It is called by Run,
+	// for one message after another. nil ignores them.
+	Heard func(text []byte, at uint64)
 	// LookupIP resolves a DNS name; nil asks the system.
 	LookupIP func(ctx context.Context, name string) ([]netip.Addr, error)
 

@@ -16,6 +16,7 @@ const (
 	reconnectTimeout = 72 * time.Hour   // default of reconnect_timeout
 	reclaimTime      = 30 * time.Second // before a failed node's name may move to another address
 	queueDepth       = 4096             // messages kept for each member that cannot keep up, at the least
+	toldRoom         = 64               // bytes around what Tell sends
 )
 
 // timings returns serf's settings for a LAN (agent.md section 5), or for one machine.
@@ -30,6 +31,7 @@ func (g *Gossip) timings() *serf.Config {
 	// Of two agents with one name, the one that came second stays out. To let
 	// both vote would stop an agent that works.
 	c.EnableNameConflictResolution = false
+	c.UserEventSizeLimit = MaxTold + toldRoom
 	m := memberlist.DefaultLANConfig()
 	m.DeadNodeReclaimTime = reclaimTime
 	m.EnableCompression = false // it costs 50 µs and 80 KB of garbage for each small packet; all members read both

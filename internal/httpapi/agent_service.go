@@ -208,13 +208,21 @@ func (a *API) onHash(r *request, read func() (any, error)) (any, error) {
 		case <-changed:
 		case <-ctx.Done():
 		}
-		again, err := a.Resolver.Resolve(r.Context(), r.token)
-		if err != nil {
+		if err := a.lookUpAgain(r); err != nil {
 			return nil, err
 		}
-		again.Asked = &r.asked
-		r.caller = again
 	}
+}
+
+// lookUpAgain looks up the caller of a request that has waited.
+func (a *API) lookUpAgain(r *request) error {
+	again, err := a.Resolver.Resolve(r.Context(), r.token)
+	if err != nil {
+		return err
+	}
+	again.Asked = &r.asked
+	r.caller = again
+	return nil
 }
 
 // contentHash returns what tells one answer from another.

@@ -168,6 +168,7 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 			Peers:   func() []string { return []string{"127.0.0.1:8300"} },
 		},
 	}
+	w.api.Events = newEvents()
 	var err error
 	if w.api.Local, err = local.Open(local.Config{NodeName: "n1", Datacenter: "dc1", Log: w.api.Log}); err != nil {
 		t.Fatal(err)

@@ -252,6 +252,8 @@ var expectations = []expectation{
 	{row: "GET /v1/session/list", rules: readSession, answers: filtered(`200 [{"ID":"<session>"`)},
 	{row: "PUT /v1/txn", body: `[{"KV":{"Verb":"get","Key":"k1"}}]`, rules: `key "k1" { policy = "read" }`,
 		answers: []string{noTxn, notFound, noTxn, noTxn, noTxn, noTxn, `200 {"Results":[{"KV":{"LockIndex":0,"Key":"k1"`}},
+	{row: "PUT /v1/event/fire/{event...}", rules: `event "nobody" { policy = "write" }`, answers: denied(`200 {"ID":"`)},
+	{row: "GET /v1/event/list", rules: `event_prefix "" { policy = "read" }`, answers: filtered(`200 [{"ID":"`)},
 	{row: "GET /v1/coordinate/nodes", rules: readNodes, answers: filtered(`200 [{"Node":"srv1"`)},
 	{row: "GET /v1/coordinate/node/{node}", rules: readNodes,
 		answers: []string{"404 $", notFound, "404 $", "404 $", "404 $", "404 $", `200 [{"Node":"web1"`}},
@@ -365,6 +367,7 @@ func (c *crowd) fill() {
 		"Checks":[{"CheckID":"alive"},{"CheckID":"web","ServiceID":"web"}]}`, nil)
 	c.must("PUT", "/v1/agent/service/register", `{"Name":"web","Check":{"TTL":"1h"}}`, nil)
 	c.must("PUT", "/v1/kv/k1", "x", nil)
+	c.must("PUT", "/v1/event/fire/seen", "", nil)
 	c.must("PUT", "/v1/config", `{"Kind":"service-defaults","Name":"web"}`, nil)
 	var intention struct{ ID string }
 	c.must("POST", "/v1/connect/intentions", `{"SourceName":"db","DestinationName":"web","Action":"allow"}`, &intention)

@@ -53,6 +53,7 @@ const (
 	txnBody                            // the same for limits.txn_max_req_len
 	fromNode                           // which agent was asked makes a difference
 	entryBody                          // a body may be as large as a config entry's
+	eventBody                          // a body may be as large as a user event's payload
 )
 
 type route struct {
@@ -66,7 +67,7 @@ type route struct {
 
 var routes = slices.Concat(tokenRoutes, policyRoutes, roleRoutes, templateRoutes, authMethodRoutes,
 	bindingRuleRoutes, loginRoutes, aclRoutes, explainRoutes, tenancyRoutes, agentRoutes, statusRoutes, connectRoutes,
-	memberRoutes, keyringRoutes, coordinateRoutes, catalogRoutes, healthRoutes, configEntryRoutes, intentionRoutes, kvRoutes, sessionRoutes, txnRoutes, agentServiceRoutes, agentCheckRoutes,
+	memberRoutes, keyringRoutes, eventRoutes, coordinateRoutes, catalogRoutes, healthRoutes, configEntryRoutes, intentionRoutes, kvRoutes, sessionRoutes, txnRoutes, agentServiceRoutes, agentCheckRoutes,
 	snapshotRoutes, operatorRoutes, auditRoutes, debugRoutes)
 
 // Routes returns every row of the table, ordered by path and method.
@@ -149,6 +150,7 @@ var missingParts = map[string]string{
 	"entry_kind":         "Missing config entry kind",
 	"intention":          "Missing intention ID",
 	"profile":            "Missing profile",
+	"event":              "Missing name",
 }
 
 // rowsHandler answers all methods of one path.

@@ -37,6 +37,7 @@ var parts = strings.NewReplacer(
 	"{entry_name...}", "nobody",
 	"{intention}", "aaaaaaaa-0000-4000-8000-000000000000",
 	"{profile}", "heap",
+	"{event...}", "nobody",
 )
 
 func TestEveryRowIsWhole(t *testing.T) {

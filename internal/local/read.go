@@ -27,6 +27,18 @@ func (s *State) Services(who acl.Caller, in tenancy.Scope) []catalog.Service {
 	return list
 }
 
+// Offers calls has with the name and the tags of each service, until one is true, and reports whether one was.
+func (s *State) Offers(has func(name string, tags []string) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.services {
+		if has(i.Service.Service, i.Tags) {
+			return true
+		}
+	}
+	return false
+}
+
 // Service returns one service. It returns errs.NotFound if there is none, as
 // whoever may ask at all may know, and needs service:read on it.
 func (s *State) Service(who acl.Caller, in tenancy.Scope, id string) (catalog.Service, error) {

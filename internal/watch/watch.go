@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"reflect"
 	"strings"
 	"time"
@@ -139,10 +138,6 @@ func (q Query) options(ctx context.Context) *api.QueryOptions {
 func (q Query) ask(client *api.Client, o *api.QueryOptions) (Change, error) {
 	value, meta, err := q.value(client, o)
 	if err != nil {
-		var status api.StatusError
-		if q.Type == "event" && errors.As(err, &status) && status.Code == http.StatusNotFound {
-			return Change{}, errors.New("this agent knows no events")
-		}
 		return Change{}, err
 	}
 	return Change{Index: meta.LastIndex, Hash: meta.LastContentHash, Value: value}, nil
