@@ -165,7 +165,7 @@ func TestAnIntentionClosesConnectionsAtOnce(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Fatal("the connection goes on")
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if got, err := call(p.web.at["api"], "x"); err == nil && got != "" {
