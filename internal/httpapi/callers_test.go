@@ -372,7 +372,7 @@ func (c *crowd) fill() {
 	var intention struct{ ID string }
 	c.must("POST", "/v1/connect/intentions", `{"SourceName":"db","DestinationName":"web","Action":"allow"}`, &intention)
 	session := create("/v1/session/create", `{"Node":"web1","Checks":[]}`)
-	c.path = strings.NewReplacer("{key...}", "k1", "{entry_kind}", "service-defaults", "{entry_name...}", "web", "{intention}", intention.ID, "{session}", session, "{agent_service...}", "web", "{agent_service_name...}", "web", "{agent_check...}", "service:web",
+	c.path = strings.NewReplacer("{key...}", "k1", "{event...}", "nobody", "{entry_kind}", "service-defaults", "{entry_name...}", "web", "{intention}", intention.ID, "{session}", session, "{agent_service...}", "web", "{agent_service_name...}", "web", "{agent_check...}", "service:web",
 		"{accessor}", token, "{policy_id}", policy, "{policy_name...}", "p", "{role_id}", role, "{role_name}", "r",
 		"{auth_method}", "m", "{login}", login, "{binding_rule}", rule, "{template_name...}", "builtin/dns", "{namespace}", "gone",
 		"{partition}", "gone", "{kind}", "agent", "{addr}", "127.0.0.1", "{node}", "web1",
