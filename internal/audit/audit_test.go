@@ -242,6 +242,12 @@ func TestFilesRotateAndTheirChainGoesOn(t *testing.T) {
 	if err != nil || len(r.Faults) > 0 || len(r.Files) != 3 || r.Last != 60 || r.First == 1 {
 		t.Fatalf("%+v %v", r, err)
 	}
+	if r.Open {
+		t.Error("the head beside the file is not used")
+	}
+	if alone, err := Verify([]string{path, r.Files[1]}, nil, false); err != nil || !alone.Open {
+		t.Errorf("without a head: %+v %v", alone, err)
+	}
 	slicesReversed := []string{r.Files[2], r.Files[0], r.Files[1]}
 	if again, err := Verify(slicesReversed, []string{r.Head}, false); err != nil || len(again.Faults) > 0 || again.Head != r.Head {
 		t.Errorf("in another order: %+v %v", again, err)

@@ -23,6 +23,7 @@ type Report struct {
 	Last   uint64
 	Head   string // where the chain ends, to be kept elsewhere and given to a later Verify
 	Torn   int    // bytes of a last line that was not written to its end
+	Open   bool   // no head says where the chain has to end: a cut end could not be seen
 	Faults []string
 }
 
@@ -201,6 +202,7 @@ func (v *verifier) finish() {
 	if v.at.id != "" {
 		v.report.Head = v.at.head()
 	}
+	v.report.Open = len(v.heads) == 0
 	for i, h := range v.heads {
 		switch {
 		case v.seen != nil && v.seen[i], h.id == v.at.id && h.seq < v.report.First:
