@@ -63,7 +63,7 @@ type Forwarder struct {
 // number of times. body reads r's body within its bounds; it is called at most once. Without body, r's own is
 // sent on as it comes in: then nothing is sent again once it has begun.
 func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, onLeader, safe bool, body func() ([]byte, error)) (done bool, err error) {
-	if f.here(onLeader) {
+	if f.Here(onLeader) {
 		return false, nil
 	}
 	t, err := f.newTravel(r, safe, body)
@@ -71,7 +71,7 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, onLeader, sa
 		return true, err
 	}
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		if f.here(onLeader) { // by now this server leads
+		if f.Here(onLeader) { // by now this server leads
 			return false, nil
 		}
 		res, err := t.send(r.Context())
@@ -93,8 +93,9 @@ func (f *Forwarder) Forward(w http.ResponseWriter, r *http.Request, onLeader, sa
 	}
 }
 
-// here reports whether this agent is the one to answer.
-func (f *Forwarder) here(onLeader bool) bool {
+// Here reports whether this agent is the one to answer what any server may, or with onLeader only
+// the leader.
+func (f *Forwarder) Here(onLeader bool) bool {
 	if f.Leader == nil {
 		return false
 	}

@@ -145,13 +145,12 @@ func (a *API) commonHeaders(h http.Header) {
 	for name, value := range a.Config.ResponseHeaders {
 		h.Set(name, value)
 	}
-	h.Set("Vary", "Accept-Encoding")
-	h.Set("X-Content-Type-Options", "nosniff")
-	policy := "deny"
+	h["Vary"], h["X-Content-Type-Options"] = valueVary, valueNoSniff
+	policy := valueDeny
 	if enabled, allow := a.Resolver.ACLs(); !enabled || allow {
-		policy = "allow"
+		policy = valueAllow
 	}
-	h.Set("X-Consul-Default-Acl-Policy", policy)
+	h["X-Consul-Default-Acl-Policy"] = policy
 }
 
 // cleanPath returns where to send a request whose path has empty parts or

@@ -57,7 +57,12 @@ func (list healthList) appendJSON(b []byte) ([]byte, error) {
 }
 
 func (s sharedHealth) body() ([]byte, error) {
-	return s.JSON.Do(func() ([]byte, error) { return healthList(s.Rows).appendJSON(nil) })
+	return s.JSON.Do(func() ([]byte, error) {
+		buffer, _ := buffers.Get().(*[]byte)
+		defer buffers.Put(buffer)
+		text, err := encode(buffer, healthList(s.Rows))
+		return bytes.Clone(text), err
+	})
 }
 
 func (s sharedHealth) gzipped() ([]byte, error) {

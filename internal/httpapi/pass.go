@@ -15,6 +15,8 @@ import (
 // Forward passes a request on to the server that can answer it (see
 // forward.Forwarder).
 type Forward interface {
+	// Here reports whether this agent answers, so that nothing has to be prepared for Forward.
+	Here(onLeader bool) bool
 	// Forward reports whether the request was answered elsewhere, or could not be,
 	// with an error; if not, this agent answers. onLeader: only the leader may; safe: it
 	// may be sent any number of times. It reads the body with body; if that is
@@ -86,7 +88,7 @@ func (r *route) safe() bool { return r.method == http.MethodGet || r.served == O
 // pass lets somebody else answer where this agent does not serve the route. It
 // returns the request to answer if it is this agent's after all; done says that it is not.
 func (a *API) pass(w http.ResponseWriter, req *http.Request, row *route) (_ *http.Request, done bool, err error) {
-	if a.Forward == nil || row.served == Local {
+	if a.Forward == nil || row.served == Local || a.Forward.Here(row.served == OnLeader) {
 		return req, false, nil
 	}
 	out := a.sourced(a.named(a.withOwnToken(req, row), row))

@@ -16,14 +16,18 @@ import (
 
 // elsewhere is a Forward that notes what it is asked to pass on.
 type elsewhere struct {
-	here   bool // it leaves requests to this agent
-	err    error
-	read   bool // it reads the body first
-	got    *http.Request
-	leader bool
-	safe   bool
-	body   string
+	certain bool // it knows before that it leaves requests to this agent
+	here    bool // it leaves requests to this agent
+	err     error
+	read    bool // it reads the body first
+	got     *http.Request
+	leader  bool
+	safe    bool
+	body    string
 }
+
+// Here leaves it to Forward, as where a leader is elected in between.
+func (e *elsewhere) Here(bool) bool { return e.certain }
 
 func (e *elsewhere) Forward(w http.ResponseWriter, r *http.Request, onLeader, safe bool, body func() ([]byte, error)) (bool, error) {
 	e.got, e.leader, e.safe = r, onLeader, safe

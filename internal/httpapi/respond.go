@@ -17,6 +17,19 @@ import (
 const (
 	minGzip      = 1024             // bytes; less is not worth compressing
 	writeTimeout = 30 * time.Second // for an answer that is ready
+	ownLength    = 2048             // bytes; net/http itself says how long an answer up to this is, and keeps no header for it
+)
+
+// What many answers have in their headers, made once. Nobody changes a value in place.
+var (
+	valueJSON     = []string{"application/json"}
+	valueVary     = []string{"Accept-Encoding"}
+	valueNoSniff  = []string{"nosniff"}
+	valueAllow    = []string{"allow"}
+	valueDeny     = []string{"deny"}
+	valueTrue     = []string{"true"}
+	valueZero     = []string{"0"}
+	valueBlocking = []string{"blocking-query"}
 )
 
 // empty is the answer 200 without a body.
@@ -68,10 +81,12 @@ func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
 		body, v = indented.Bytes(), nil
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	h["Content-Type"] = valueJSON
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // where it can be set
 	if len(body) < minGzip || !acceptsGzip(r.Header) {
-		h.Set("Content-Length", strconv.Itoa(len(body)))
+		if len(body) > ownLength {
+			h.Set("Content-Length", strconv.Itoa(len(body)))
+		}
 		w.WriteHeader(code)
 		_, _ = w.Write(body) // a caller that is gone is no fault of ours
 		return
@@ -135,10 +150,15 @@ func acceptsGzip(h http.Header) bool {
 
 // readHeaders sets the headers of a read's answer (catalog.md section 1.1).
 func readHeaders(h http.Header, m endpoint.Meta) {
-	h.Set("X-Consul-Index", strconv.FormatUint(max(m.Index, 1), 10))
-	h.Set("X-Consul-Knownleader", strconv.FormatBool(m.KnownLeader))
-	h.Set("X-Consul-Lastcontact", strconv.FormatInt(m.LastContact.Milliseconds(), 10))
-	h.Set("X-Consul-Query-Backend", "blocking-query")
+	h["X-Consul-Index"] = []string{strconv.FormatUint(max(m.Index, 1), 10)}
+	h["X-Consul-Knownleader"], h["X-Consul-Lastcontact"] = valueTrue, valueZero
+	if !m.KnownLeader {
+		h.Set("X-Consul-Knownleader", "false")
+	}
+	if contact := m.LastContact.Milliseconds(); contact != 0 {
+		h.Set("X-Consul-Lastcontact", strconv.FormatInt(contact, 10))
+	}
+	h["X-Consul-Query-Backend"] = valueBlocking
 	if m.NextPage != "" {
 		h.Set("X-Lictor-Next-Page", m.NextPage)
 	}
