@@ -9,49 +9,22 @@ import (
 	"github.com/lictor/lictor/internal/aclsetup"
 )
 
-// Tags of a task's IAM role. A binding rule's name cannot hold a slash.
-const (
-	tagServiceName = "consul.hashicorp.com.service-name"
-	tagNamespace   = "consul.hashicorp.com.namespace"
-)
-
-const (
-	clientPolicyName = "consul-ecs-client-policy"
-	clientRoleName   = "consul-ecs-client-role"
-	crossNamespace   = "cross-namespace-read"
-)
+const crossNamespace = "cross-namespace-read"
 
 // resources are the objects that logins of the controller's tasks need.
 func (c *controller) resources() aclsetup.Resources {
 	trusted := fmt.Sprintf("arn:%s:iam::%s:role/%s", strings.SplitN(c.clusterARN, ":", 3)[1], c.accountID, strings.TrimPrefix(c.rolePath+"/*", "/"))
-	clients := c.method(DefaultClientMethod, "client", trusted)
-	services := c.method(serviceMethodName, "service", trusted)
-	services.Config["IAMEntityTags"] = []string{tagServiceName, tagNamespace}
+	t := aclsetup.Tasks{Names: aclsetup.Names{}.OrDefault(), Partition: c.partition, Trusted: []string{trusted}}
+	services := t.ServiceMethod()
+	services.Config["IAMEntityTags"] = []string{aclsetup.TagServiceName, aclsetup.TagNamespace}
 	if c.partition != "" {
-		services.NamespaceRules = []*api.ACLAuthMethodNamespaceRule{{
-			Selector:      fmt.Sprintf(`entity_tags[%q] != ""`, tagNamespace),
-			BindNamespace: "${entity_tags." + tagNamespace + "}",
-		}}
+		services.NamespaceRules = aclsetup.NamespaceRules()
 	}
 	r := aclsetup.Resources{
-		Policies: []api.ACLPolicy{{
-			Name: clientPolicyName, Description: "Consul Client Token Policy for ECS", Rules: c.clientRules(), Partition: c.partition,
-		}},
-		Roles: []api.ACLRole{{
-			Name: clientRoleName, Description: "Consul Client Token Role for ECS",
-			Policies: []*api.ACLLink{{Name: clientPolicyName}}, Partition: c.partition,
-		}},
-		Methods: []api.ACLAuthMethod{clients, services},
-		Rules: []api.ACLBindingRule{
-			{
-				AuthMethod: DefaultClientMethod, BindType: api.BindingRuleBindTypeRole, BindName: clientRoleName,
-				Description: "Bind a policy for Consul clients on ECS", Partition: c.partition,
-			},
-			{
-				AuthMethod: serviceMethodName, BindType: api.BindingRuleBindTypeService, BindName: "${entity_tags." + tagServiceName + "}",
-				Description: "Bind a service identity from IAM role tag for ECS", Partition: c.partition,
-			},
-		},
+		Policies:       []api.ACLPolicy{t.ClientPolicy()},
+		Roles:          []api.ACLRole{t.ClientRole()},
+		Methods:        []api.ACLAuthMethod{t.ClientMethod(), services},
+		Rules:          []api.ACLBindingRule{t.ClientRule(), t.ServiceRule()},
 		AnonymousReads: &api.ACLPolicy{Name: "anonymous-token-policy", Description: "Anonymous token Policy", Rules: c.anonymousRules()},
 		KeepPolicies:   true,
 		ShareMethods:   true,
@@ -65,23 +38,6 @@ func (c *controller) resources() aclsetup.Resources {
 		})
 	}
 	return r
-}
-
-const serviceMethodName = "iam-ecs-service-token"
-
-func (c *controller) method(name, what, trusted string) api.ACLAuthMethod {
-	return api.ACLAuthMethod{
-		Name: name, Type: "aws-iam", Description: "AWS IAM auth method for ECS " + what + " tokens", Partition: c.partition,
-		Config: map[string]any{"BoundIAMPrincipalARNs": []string{trusted}, "EnableIAMEntityDetails": true},
-	}
-}
-
-func (c *controller) clientRules() string {
-	if c.partition == "" {
-		return "node_prefix \"\" {\n  policy = \"write\"\n}\nservice_prefix \"\" {\n  policy = \"read\"\n}\n"
-	}
-	return fmt.Sprintf("partition %q {\n  node_prefix \"\" {\n    policy = \"write\"\n  }\n  namespace_prefix \"\" {\n"+
-		"    service_prefix \"\" {\n      policy = \"read\"\n    }\n  }\n}\n", c.partition)
 }
 
 func (c *controller) anonymousRules() string {

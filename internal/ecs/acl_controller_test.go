@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/errs"
 )
 
@@ -66,9 +67,9 @@ func fakeECS(t *testing.T, pages [][]string, tags map[string]map[string]string) 
 
 func TestTasksOfTheMesh(t *testing.T) {
 	arn := func(id string) string { return "arn:aws:ecs:us-west-2:123456789012:task/prod/" + id }
-	mesh := map[string]string{taskTagMesh: "true"}
+	mesh := map[string]string{ecsconfig.TagMesh: "true"}
 	e := fakeECS(t, [][]string{{arn("a"), arn("b")}, {}, {arn("c"), arn("d")}}, map[string]map[string]string{
-		arn("a"): mesh, arn("b"): {"other": "true"}, arn("c"): {taskTagMesh: "true", taskTagPartition: "p", taskTagNamespace: "n"}, arn("d"): {taskTagMesh: "false"},
+		arn("a"): mesh, arn("b"): {"other": "true"}, arn("c"): {ecsconfig.TagMesh: "true", ecsconfig.TagPartition: "p", ecsconfig.TagNamespace: "n"}, arn("d"): {ecsconfig.TagMesh: "false"},
 	})
 	got, err := e.meshTasks(t.Context())
 	if err != nil || !slices.Equal(got, []meshTask{{id: "a"}, {id: "c", partition: "p", namespace: "n"}}) {

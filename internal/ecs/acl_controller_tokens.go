@@ -13,13 +13,6 @@ import (
 	"github.com/lictor/lictor/internal/aclsetup"
 )
 
-// Tags of a task (ecs.md section 10).
-const (
-	taskTagMesh      = "consul.hashicorp.com/mesh"
-	taskTagPartition = "consul.hashicorp.com/partition"
-	taskTagNamespace = "consul.hashicorp.com/namespace"
-)
-
 // loginDescription begins the description of a token that a login with metadata made.
 const loginDescription = "token created via login: "
 
@@ -76,7 +69,7 @@ func (c *controller) taskOf(t *api.ACLTokenListEntry) (task string, ok bool) {
 	if err := json.Unmarshal([]byte(text), &meta); err != nil {
 		return "", false
 	}
-	return meta[metaTask], meta[metaTask] != "" && meta[metaCluster] == c.clusterARN
+	return meta[aclsetup.MetaTask], meta[aclsetup.MetaTask] != "" && meta[aclsetup.MetaCluster] == c.clusterARN
 }
 
 // namespaces returns the namespaces of the controller's partition; one without a name where partitions

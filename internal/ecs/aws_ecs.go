@@ -3,6 +3,8 @@ package ecs
 import (
 	"context"
 	"strings"
+
+	"github.com/lictor/lictor/internal/ecsconfig"
 )
 
 // ecsAPI asks ECS for the tasks of a cluster.
@@ -63,9 +65,9 @@ func (e *ecsAPI) describe(ctx context.Context, arns []string) ([]meshTask, error
 		for _, tag := range t.Tags {
 			tags[tag.Key] = tag.Value
 		}
-		if tags[taskTagMesh] == "true" {
+		if tags[ecsconfig.TagMesh] == "true" {
 			id := t.TaskARN[strings.LastIndexByte(t.TaskARN, '/')+1:]
-			found = append(found, meshTask{id: id, partition: tags[taskTagPartition], namespace: tags[taskTagNamespace]})
+			found = append(found, meshTask{id: id, partition: tags[ecsconfig.TagPartition], namespace: tags[ecsconfig.TagNamespace]})
 		}
 	}
 	return found, nil

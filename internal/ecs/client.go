@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/taskmeta"
@@ -49,7 +50,7 @@ func client(ctx context.Context, env *Env, args []string) error {
 	fs := flag.NewFlagSet("client", flag.ContinueOnError)
 	fs.SetOutput(env.Err)
 	check := fs.Bool("check", false, "only tell whether the task's agent is ready: exit with 0 if it knows a leader")
-	fs.StringVar(&c.method, "method", DefaultClientMethod, "auth method's `name`")
+	fs.StringVar(&c.method, "method", aclsetup.DefaultClientMethod, "auth method's `name`")
 	fs.StringVar(&c.datacenter, "datacenter", "", "`datacenter`; CONSUL_DATACENTER, or dc1, if empty")
 	fs.StringVar(&c.partition, "partition", "", "admin `partition` that the agent lives in")
 	fs.DurationVar(&c.interval, "secrets-interval", 5*time.Minute, "how often secrets by ARN are read again")

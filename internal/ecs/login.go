@@ -13,17 +13,12 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/awsiam"
 	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
-)
-
-// Keys of the metadata that says which task a token is for (ecs.md section 6).
-const (
-	metaTask    = "consul.hashicorp.com/task-id"
-	metaCluster = "consul.hashicorp.com/cluster"
 )
 
 // loginRequest is a login with the task's IAM role.
@@ -53,7 +48,7 @@ func (t *inTask) request(file string) (loginRequest, error) {
 	r := loginRequest{
 		method:     l.Method,
 		datacenter: l.Datacenter,
-		meta:       map[string]string{metaTask: t.task.ID(), metaCluster: cluster},
+		meta:       map[string]string{aclsetup.MetaTask: t.task.ID(), aclsetup.MetaCluster: cluster},
 		aws: awsiam.BearerInput{
 			Region: region, STSEndpoint: l.STSEndpoint, ServerIDHeaderValue: l.ServerIDHeaderValue,
 			IncludeEntity: l.IncludeEntity == nil || *l.IncludeEntity,
@@ -68,7 +63,7 @@ func (t *inTask) request(file string) (loginRequest, error) {
 	}
 	err = r.extra(l.ExtraLoginFlags)
 	if file == clientTokenFile {
-		r.method, r.mode = DefaultClientMethod, 0o644 // for health-sync's logout
+		r.method, r.mode = aclsetup.DefaultClientMethod, 0o644 // for health-sync's logout
 		r.file = filepath.Join(t.config.BootstrapDir, clientTokenFile)
 	}
 	return r, err

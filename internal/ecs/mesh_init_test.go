@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/taskmeta"
 )
 
@@ -164,7 +165,7 @@ func TestFlagsOfLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	if plain.method != "iam-ecs-service-token" || !plain.aws.IncludeEntity || plain.aws.Region != "us-west-2" ||
-		plain.meta[metaTask] != "0123abcd" || plain.meta[metaCluster] != "arn:aws:ecs:us-west-2:123456789012:cluster/prod" {
+		plain.meta[aclsetup.MetaTask] != "0123abcd" || plain.meta[aclsetup.MetaCluster] != "arn:aws:ecs:us-west-2:123456789012:cluster/prod" {
 		t.Errorf("without flags: %+v", plain)
 	}
 	r, err := login("-partition", "p1", "-namespace=n1", "-meta", "a=b", "--aws-region", "eu-west-1", "-aws-include-entity=false", "-aws-server-id-header-value", "s")

@@ -15,9 +15,6 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 )
 
-// DefaultClientMethod is the auth method that the task's agent logs in with.
-const DefaultClientMethod = "iam-ecs-client-token"
-
 const (
 	lookAgain  = time.Minute // at a token that never ends, or could not be read
 	renewEarly = 3           // a token is renewed once a third of its life is over

@@ -15,15 +15,23 @@ import (
 
 	"github.com/xeipuuv/gojsonschema"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/errs"
 )
 
 // EnvironmentVariable is where a task's containers find the configuration.
 const EnvironmentVariable = "CONSUL_ECS_CONFIG_JSON"
 
+// Tags of an ECS task (ecs.md section 10). TagMesh, with the value "true", says that it takes part in the mesh.
+const (
+	TagMesh        = "consul.hashicorp.com/mesh"
+	TagServiceName = "consul.hashicorp.com/service-name"
+	TagPartition   = "consul.hashicorp.com/partition"
+	TagNamespace   = "consul.hashicorp.com/namespace"
+)
+
 // Defaults (ecs.md section 4).
 const (
-	DefaultMethod       = "iam-ecs-service-token"
 	DefaultPublicPort   = 20000
 	DefaultGatewayPort  = 8443
 	defaultHTTPSPort    = 8501
@@ -306,7 +314,7 @@ func (c *Config) fill() {
 		c.LogLevel = "INFO"
 	}
 	if c.ConsulLogin.Method == "" {
-		c.ConsulLogin.Method = DefaultMethod
+		c.ConsulLogin.Method = aclsetup.DefaultServiceMethod
 	}
 	if c.Proxy.PublicListenerPort == 0 {
 		c.Proxy.PublicListenerPort = DefaultPublicPort

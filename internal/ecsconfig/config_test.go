@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/errs"
 )
 
@@ -102,7 +103,7 @@ func TestDefaults(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			want := &Config{BootstrapDir: "/consul", LogLevel: "INFO", ConsulLogin: Login{Method: DefaultMethod}, Proxy: Proxy{PublicListenerPort: DefaultPublicPort}}
+			want := &Config{BootstrapDir: "/consul", LogLevel: "INFO", ConsulLogin: Login{Method: aclsetup.DefaultServiceMethod}, Proxy: Proxy{PublicListenerPort: DefaultPublicPort}}
 			tc.want(want)
 			got, err := from(tc.text)
 			if err != nil {

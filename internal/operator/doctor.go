@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/cli"
 	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/taskmeta"
@@ -85,8 +86,8 @@ func (o *doctorOptions) register(fs *flag.FlagSet) {
 	fs.StringVar(&o.role, "role", "", "`name` of the task role to look at; that of the AWS credentials if empty")
 	fs.StringVar(&o.rolePath, "role-path", "/consul-ecs/", "`path` that task roles have")
 	fs.StringVar(&o.partition, "partition", "", "admin `partition` of the auth methods; that of the task if empty")
-	fs.StringVar(&o.clientMethod, "client-method", "iam-ecs-client-token", "`name` of the auth method for client tokens")
-	fs.StringVar(&o.serviceMethod, "service-method", "", "`name` of the auth method for service tokens; the task's, or iam-ecs-service-token")
+	fs.StringVar(&o.clientMethod, "client-method", aclsetup.DefaultClientMethod, "`name` of the auth method for client tokens")
+	fs.StringVar(&o.serviceMethod, "service-method", "", "`name` of the auth method for service tokens; the task's, or "+aclsetup.DefaultServiceMethod)
 	fs.Func("certificate", "`file` with certificates to look at; repeat for more", func(file string) error {
 		o.certificates = append(o.certificates, file)
 		return nil
@@ -218,7 +219,7 @@ func (d *doctor) conclude(all []finding) error {
 func (d *doctor) checkTask(ctx context.Context, f *findings) {
 	d.readTask(ctx, f)
 	if d.serviceMethod == "" {
-		d.serviceMethod = ecsconfig.DefaultMethod
+		d.serviceMethod = aclsetup.DefaultServiceMethod
 		if d.config != nil {
 			d.serviceMethod = d.config.ConsulLogin.Method
 		}

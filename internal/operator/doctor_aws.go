@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/ecsconfig"
 )
 
@@ -173,8 +174,8 @@ func (d *doctor) checkRoleTags(f *findings, r *taskRole) {
 			f.ok("role %s is for the %s %q", r.name, what, have)
 		}
 	}
-	compare(tagServiceName, service, "service")
-	compare(tagNamespace, namespace, "namespace")
+	compare(aclsetup.TagServiceName, service, "service")
+	compare(aclsetup.TagNamespace, namespace, "namespace")
 }
 
 // oneOrMore is how IAM writes lists.

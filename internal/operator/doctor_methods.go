@@ -70,8 +70,8 @@ func (d *doctor) checkMethod(f *findings, m *api.ACLAuthMethod) {
 		f.fail(setUp, "auth method %s: its configuration cannot be read: %v", m.Name, err)
 		return
 	}
-	if m.Name == d.serviceMethod && !contains(config.IAMEntityTags, tagServiceName) {
-		f.fail(setUp, "auth method %s does not read the tag %s", m.Name, tagServiceName)
+	if m.Name == d.serviceMethod && !contains(config.IAMEntityTags, aclsetup.TagServiceName) {
+		f.fail(setUp, "auth method %s does not read the tag %s", m.Name, aclsetup.TagServiceName)
 	}
 	lasts := "without end"
 	if m.MaxTokenTTL > 0 {
@@ -172,7 +172,7 @@ func (r *taskRole) identity(withTags bool) map[string]string {
 		"entity_name": r.name, "entity_id": r.id, "entity_path": r.path, "account_id": r.account, "session_name": strings.Repeat("0", 32),
 	}
 	if withTags {
-		values["entity_tags."+tagServiceName] = r.tags[tagServiceName]
+		values["entity_tags."+aclsetup.TagServiceName] = r.tags[aclsetup.TagServiceName]
 	}
 	return values
 }

@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/awslocal"
 	"github.com/lictor/lictor/internal/cli"
 	"github.com/lictor/lictor/internal/ecsconfig"
@@ -123,7 +124,7 @@ func (c *clinic) healthy() {
 		"/v1/health/node/" + c.task.ID:              []any{map[string]any{"Name": "Serf Health Status", "Status": "passing"}},
 		"/v1/operator/autopilot/health":             map[string]any{"Healthy": true, "FailureTolerance": 1, "Servers": []any{map[string]any{"Name": "server", "Healthy": true}}},
 		"/v1/acl/auth-method/iam-ecs-client-token":  method("iam-ecs-client-token"),
-		"/v1/acl/auth-method/iam-ecs-service-token": method("iam-ecs-service-token", tagServiceName),
+		"/v1/acl/auth-method/iam-ecs-service-token": method("iam-ecs-service-token", aclsetup.TagServiceName),
 		"/v1/acl/binding-rules":                     []any{map[string]any{"BindType": "role", "BindName": "clients"}},
 		"/v1/acl/role/name/clients":                 map[string]any{"ID": "1", "Name": "clients"},
 		"/v1/acl/login/explain":                     map[string]any{"Allowed": true, "Gains": map[string]any{"ServiceIdentities": []any{map[string]any{"ServiceName": "api"}}}},

@@ -89,7 +89,7 @@ func loginTask(t *api.ACLTokenListEntry) (string, bool) {
 	if json.Unmarshal([]byte(text), &meta) != nil {
 		return "", true
 	}
-	return meta[metaTask], true
+	return meta[aclsetup.MetaTask], true
 }
 
 // runningTasks are the ids of tasks that the catalog knows, from the names of nodes and the ids of

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/hcl"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -32,26 +33,18 @@ const maxSetupFile = 64 << 10
 
 // SetupFile says what a cluster is to be set up for. It is HCL or JSON.
 type SetupFile struct {
-	Accounts     []string `json:"accounts"`      // of AWS, whose roles are trusted
-	RolePath     string   `json:"role_path"`     // of the trusted roles; "" is /consul-ecs/
-	Region       string   `json:"region"`        // of the secrets
-	Partition    string   `json:"partition"`     // that tasks live in; "" is default
-	Namespaces   bool     `json:"namespaces"`    // the role's tag chooses a task's namespace
-	ClientPolicy string   `json:"client_policy"` // "own-node" or "documents"
-	TokenTTL     string   `json:"token_ttl"`     // of tokens, which tasks renew; "" is for ever
-	SingleUse    bool     `json:"single_use"`    // a signature is good for one login
-	Names        Names    `json:"names"`
-	Secrets      *Secrets `json:"secrets"` // nil leaves secrets alone
+	Accounts     []string       `json:"accounts"`      // of AWS, whose roles are trusted
+	RolePath     string         `json:"role_path"`     // of the trusted roles; "" is /consul-ecs/
+	Region       string         `json:"region"`        // of the secrets
+	Partition    string         `json:"partition"`     // that tasks live in; "" is default
+	Namespaces   bool           `json:"namespaces"`    // the role's tag chooses a task's namespace
+	ClientPolicy string         `json:"client_policy"` // "own-node" or "documents"
+	TokenTTL     string         `json:"token_ttl"`     // of tokens, which tasks renew; "" is for ever
+	SingleUse    bool           `json:"single_use"`    // a signature is good for one login
+	Names        aclsetup.Names `json:"names"`         // "" is the documents' name
+	Secrets      *Secrets       `json:"secrets"`       // nil leaves secrets alone
 
 	ttl time.Duration
-}
-
-// Names are those of the objects; "" is the documents' name.
-type Names struct {
-	ClientMethod  string `json:"client_method"`
-	ServiceMethod string `json:"service_method"`
-	ClientPolicy  string `json:"client_policy"`
-	ClientRole    string `json:"client_role"`
 }
 
 // Secrets are what tasks need to find and to trust the servers.
@@ -125,10 +118,7 @@ func (f *SetupFile) fill() {
 	}
 	set(&f.RolePath, "/consul-ecs/")
 	set(&f.ClientPolicy, ownNode)
-	set(&f.Names.ClientMethod, "iam-ecs-client-token")
-	set(&f.Names.ServiceMethod, "iam-ecs-service-token")
-	set(&f.Names.ClientPolicy, "consul-ecs-client-policy")
-	set(&f.Names.ClientRole, "consul-ecs-client-role")
+	f.Names = f.Names.OrDefault()
 	if f.Secrets != nil {
 		set(&f.Secrets.Store, secretsManager)
 		set(&f.Secrets.Prefix, "consul")

@@ -9,84 +9,46 @@ import (
 	"github.com/lictor/lictor/internal/aclsetup"
 )
 
-// Tags of a task's IAM role, and the metadata that names its task (the documents' names).
-const (
-	tagServiceName = "consul.hashicorp.com.service-name"
-	tagNamespace   = "consul.hashicorp.com.namespace"
-	metaTask       = "consul.hashicorp.com/task-id"
-)
-
 // resources are the ACL objects that the file asks for.
 func (f *SetupFile) resources() aclsetup.Resources {
-	clients := f.method(f.Names.ClientMethod, "client")
-	services := f.method(f.Names.ServiceMethod, "service")
-	tags := []string{tagServiceName}
+	t := aclsetup.Tasks{Names: f.Names, Partition: f.Partition}
+	for _, id := range f.Accounts {
+		t.Trusted = append(t.Trusted, "arn:aws:iam::"+id+":role"+f.RolePath+"*")
+	}
+	services := t.ServiceMethod()
 	if f.Namespaces {
-		tags = append(tags, tagNamespace)
-		services.NamespaceRules = []*api.ACLAuthMethodNamespaceRule{{
-			Selector:      fmt.Sprintf("entity_tags[%q] != \"\"", tagNamespace),
-			BindNamespace: "${entity_tags." + tagNamespace + "}",
-		}}
+		services.Config["IAMEntityTags"] = []string{aclsetup.TagServiceName, aclsetup.TagNamespace}
+		services.NamespaceRules = aclsetup.NamespaceRules()
 	}
-	services.Config["IAMEntityTags"] = tags
-	r := aclsetup.Resources{
-		Methods: []api.ACLAuthMethod{clients, services},
-		Rules: []api.ACLBindingRule{f.clientRule(), {
-			AuthMethod: f.Names.ServiceMethod, BindType: api.BindingRuleBindTypeService, BindName: "${entity_tags." + tagServiceName + "}",
-			Description: "Bind a service identity from IAM role tag for ECS", Partition: f.Partition,
-		}},
-	}
+	r := aclsetup.Resources{Methods: []api.ACLAuthMethod{f.onTerms(t.ClientMethod()), f.onTerms(services)}}
 	if f.Partition != "" {
 		r.Partition = &api.Partition{Name: f.Partition}
 	}
+	client := ownNodeRule(t)
 	if f.ClientPolicy == documents {
-		r.Policies = []api.ACLPolicy{{
-			Name: f.Names.ClientPolicy, Description: "Consul Client Token Policy for ECS", Rules: f.clientRules(), Partition: f.Partition,
-		}}
-		r.Roles = []api.ACLRole{{
-			Name: f.Names.ClientRole, Description: "Consul Client Token Role for ECS", Partition: f.Partition,
-			Policies: []*api.ACLLink{{Name: f.Names.ClientPolicy}},
-		}}
+		r.Policies, r.Roles = []api.ACLPolicy{t.ClientPolicy()}, []api.ACLRole{t.ClientRole()}
+		client = t.ClientRule()
 	}
+	r.Rules = []api.ACLBindingRule{client, t.ServiceRule()}
 	return r
 }
 
-func (f *SetupFile) method(name, what string) api.ACLAuthMethod {
-	var trusted []string
-	for _, id := range f.Accounts {
-		trusted = append(trusted, "arn:aws:iam::"+id+":role"+f.RolePath+"*")
-	}
-	m := api.ACLAuthMethod{
-		Name: name, Type: "aws-iam", Description: "AWS IAM auth method for ECS " + what + " tokens", Partition: f.Partition, MaxTokenTTL: f.ttl,
-		Config: map[string]any{"BoundIAMPrincipalARNs": trusted, "EnableIAMEntityDetails": true, "LeaseMetaKey": metaTask},
-	}
+// onTerms adds what the file says about tokens and signatures.
+func (f *SetupFile) onTerms(m api.ACLAuthMethod) api.ACLAuthMethod {
+	m.MaxTokenTTL = f.ttl
+	m.Config["LeaseMetaKey"] = aclsetup.MetaTask
 	if f.SingleUse {
 		m.Config["SingleUseTokens"] = true
 	}
 	return m
 }
 
-// clientRule says what the token of a task's agent may do: write the node that is named for the
-// task, as STS proves it, or what the documents' policy says.
-func (f *SetupFile) clientRule() api.ACLBindingRule {
-	r := api.ACLBindingRule{AuthMethod: f.Names.ClientMethod, Partition: f.Partition}
-	if f.ClientPolicy == documents {
-		r.BindType, r.BindName = api.BindingRuleBindTypeRole, f.Names.ClientRole
-		r.Description = "Bind a policy for Consul clients on ECS"
-	} else {
-		r.BindType, r.BindName = api.BindingRuleBindTypeNode, "${session_name}"
-		r.Description = "Bind a node identity to the task, for ECS"
+// ownNodeRule lets the agent of a task write the node that is named for the task, as STS proves it.
+func ownNodeRule(t aclsetup.Tasks) api.ACLBindingRule {
+	return api.ACLBindingRule{
+		AuthMethod: t.Names.ClientMethod, BindType: api.BindingRuleBindTypeNode, BindName: "${session_name}",
+		Description: "Bind a node identity to the task, for ECS", Partition: t.Partition,
 	}
-	return r
-}
-
-// clientRules are those of the documents' policy.
-func (f *SetupFile) clientRules() string {
-	if f.Partition == "" {
-		return "node_prefix \"\" {\n  policy = \"write\"\n}\nservice_prefix \"\" {\n  policy = \"read\"\n}\n"
-	}
-	return fmt.Sprintf("partition %q {\n  node_prefix \"\" {\n    policy = \"write\"\n  }\n  namespace_prefix \"\" {\n"+
-		"    service_prefix \"\" {\n      policy = \"read\"\n    }\n  }\n}\n", f.Partition)
 }
 
 // terraform is the same as a Terraform configuration for the consul and aws providers.

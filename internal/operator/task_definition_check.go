@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/tenancy"
 )
@@ -42,8 +43,8 @@ func (d *decorator) fill() error {
 	}
 	set(&d.Service, serviceName(d.def.text("family")))
 	set(&d.EnvoyImage, defaultEnvoyImage)
-	set(&d.ClientMethod, "iam-ecs-client-token")
-	set(&d.ServiceMethod, "iam-ecs-service-token")
+	set(&d.ClientMethod, aclsetup.DefaultClientMethod)
+	set(&d.ServiceMethod, aclsetup.DefaultServiceMethod)
 	if d.Partition != "" || d.Namespace != "" {
 		set(&d.Partition, "default")
 		set(&d.Namespace, "default")

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lictor/lictor/internal/ecsconfig"
 )
 
 // Names of what is added (spec: ecs.md section 10).
@@ -20,15 +22,11 @@ const (
 	dataDir      = "/consul"
 	binaryDir    = "/bin/consul-inject"
 	copiedBinary = dataDir + "/consul-ecs"
-	tagMesh      = "consul.hashicorp.com/mesh"
-	tagTaskName  = "consul.hashicorp.com/service-name"
-	tagPartition = "consul.hashicorp.com/partition"
-	tagTaskSpace = "consul.hashicorp.com/namespace"
 )
 
 var (
 	helperNames = []string{meshInit, consulClient, sidecarProxy, healthSync}
-	taskTags    = []string{tagMesh, tagTaskName, tagPartition, tagTaskSpace}
+	taskTags    = []string{ecsconfig.TagMesh, ecsconfig.TagServiceName, ecsconfig.TagPartition, ecsconfig.TagNamespace}
 	// readOnly are what describe-task-definition prints and register-task-definition refuses.
 	readOnly = []string{
 		"taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt",
@@ -191,12 +189,12 @@ func (d *decorator) tags() []any {
 		Key   string `json:"key"`
 		Value string `json:"value"`
 	}
-	list := []any{tag{tagMesh, "true"}}
+	list := []any{tag{ecsconfig.TagMesh, "true"}}
 	if d.Service != d.def.text("family") {
-		list = append(list, tag{tagTaskName, d.Service})
+		list = append(list, tag{ecsconfig.TagServiceName, d.Service})
 	}
 	if d.Partition != "" {
-		list = append(list, tag{tagPartition, d.Partition}, tag{tagTaskSpace, d.Namespace})
+		list = append(list, tag{ecsconfig.TagPartition, d.Partition}, tag{ecsconfig.TagNamespace, d.Namespace})
 	}
 	return list
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl"
+
+	"github.com/lictor/lictor/internal/aclsetup"
 )
 
 // taskSettings say how to decorate a task definition. Each is a flag, and a setting of the file
@@ -88,8 +90,8 @@ var taskSettingFlags = []setting{
 	{"partition", "partition", textSetting, "admin `partition` of the task"},
 	{"namespace", "namespace", textSetting, "`namespace` of the service"},
 	{"login", "login", boolSetting, "log in with the task's role; -login=false is for clusters without ACLs"},
-	{"client-method", "client_method", textSetting, "`name` of the auth method for client tokens; iam-ecs-client-token if empty"},
-	{"service-method", "service_method", textSetting, "`name` of the auth method for service tokens; iam-ecs-service-token if empty"},
+	{"client-method", "client_method", textSetting, "`name` of the auth method for client tokens; " + aclsetup.DefaultClientMethod + " if empty"},
+	{"service-method", "service_method", textSetting, "`name` of the auth method for service tokens; " + aclsetup.DefaultServiceMethod + " if empty"},
 	{"ca-secret", "ca_secret", textSetting, "`ARN` of the secret with the CA certificate of the agents"},
 	{"https-ca-secret", "https_ca_secret", textSetting, "`ARN` of the secret with the CA certificate of -server-addr; a public CA if empty"},
 	{"gossip-key-secret", "gossip_key_secret", textSetting, "`ARN` of the secret with the gossip key"},
