@@ -3,9 +3,7 @@ package local
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"maps"
-	"net/http"
 
 	"github.com/hashicorp/consul/api"
 
@@ -126,7 +124,7 @@ func (s *State) pushNode(ctx context.Context) error {
 	n := s.cfg.Node()
 	err := s.register(ctx, []logging.Secret{s.agentToken()}, &registration{
 		ID: n.ID, Node: n.Node, Address: n.Address, TaggedAddresses: n.TaggedAddresses, NodeMeta: n.Meta,
-	}, "Synced node info", slog.String(logging.Node, n.Node))
+	}, nodeNews(n.ID))
 	if err == nil {
 		s.mu.Lock()
 		s.nodeSynced = true
@@ -141,7 +139,7 @@ func (s *State) pushService(ctx context.Context, p pushedService) error {
 	for _, c := range p.checks {
 		r.Checks = append(r.Checks, c.check)
 	}
-	if err := s.register(ctx, s.tokensOf(p.item.token, p.item.source), r, "Synced service", slog.String(logging.Service, p.service.ID)); err != nil {
+	if err := s.register(ctx, s.tokensOf(p.item.token, p.item.source), r, serviceNews(p.service.ID, false)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -169,7 +167,7 @@ func (c *checkItem) pushed(p pushedCheck) {
 func (s *State) pushCheck(ctx context.Context, p pushedCheck) error {
 	r := s.onNode()
 	r.Checks = []catalog.Check{p.check}
-	if err := s.register(ctx, s.tokensOf(p.item.token, p.item.source), r, "Synced check", slog.String("check", p.check.CheckID)); err != nil {
+	if err := s.register(ctx, s.tokensOf(p.item.token, p.item.source), r, checkNews(p.check.CheckID, false)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -185,7 +183,7 @@ func (s *State) onNode() *registration {
 }
 
 // register sends r with one of the tokens.
-func (s *State) register(ctx context.Context, tokens []logging.Secret, r *registration, done string, what slog.Attr) error {
+func (s *State) register(ctx context.Context, tokens []logging.Secret, r *registration, n news) error {
 	r.Partition = s.cfg.partition()
 	namespace := ""
 	switch {
@@ -198,22 +196,22 @@ func (s *State) register(ctx context.Context, tokens []logging.Secret, r *regist
 		_, err := s.cfg.Client.Raw().Write("/v1/catalog/register", r, nil, s.options(ctx, namespace, token))
 		return err
 	})
-	s.said(done, no, err, what)
+	s.said(n, no, err)
 	return err
 }
 
 func (s *State) pushRemoval(ctx context.Context, k key, r removed, service bool) error {
 	d := api.CatalogDeregistration{Node: s.cfg.NodeName, Namespace: k.namespace, Partition: s.cfg.partition()}
-	what, from, done := slog.String("check", k.id), s.removedChecks, "Deregistered check"
+	n, from := checkNews(k.id, true), s.removedChecks
 	if d.CheckID = k.id; service {
 		d.CheckID, d.ServiceID = "", k.id
-		what, from, done = slog.String(logging.Service, k.id), s.removedServices, "Deregistered service"
+		n, from = serviceNews(k.id, true), s.removedServices
 	}
 	no, err := send(ctx, s.tokensOf(r.token, r.source), func(ctx context.Context, token string) error {
 		_, err := s.cfg.Client.Raw().Write("/v1/catalog/deregister", d, nil, s.options(ctx, k.namespace, token))
 		return err
 	})
-	s.said(done, no, err, what)
+	s.said(n, no, err)
 	if err != nil {
 		return err
 	}
@@ -235,17 +233,4 @@ func (s *State) forgetRemovals(checks []key) {
 
 func (s *State) options(ctx context.Context, namespace, token string) *api.WriteOptions {
 	return (&api.WriteOptions{Namespace: namespace, Partition: s.cfg.partition(), Token: token}).WithContext(ctx)
-}
-
-// said logs what became of a write, in the words of the original (agent.md section 7).
-func (s *State) said(done string, no *refusal, err error, what slog.Attr) {
-	switch {
-	case err != nil:
-	case no == nil:
-		s.cfg.Log.Info(done, what)
-	case no.status == http.StatusForbidden:
-		s.cfg.Log.Warn("sync with the catalog is blocked by ACLs", what, "reason", no.text)
-	default:
-		s.cfg.Log.Warn("sync with the catalog is refused", what, "reason", no.text)
-	}
 }
