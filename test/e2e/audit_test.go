@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -9,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,132 +85,8 @@ func cmdAudited(ts *testscript.TestScript, neg bool, args []string) {
 	}))
 }
 
-// checker compares the requests that were sent with the events that were written.
-type checker struct {
-	mu   sync.Mutex
-	sent map[string]sentRequest // by user agent
-}
-
-type sentRequest struct {
-	endpoint string
-	status   string // of the answer; empty if there was none
-}
-
-func newChecker() *checker { return &checker{sent: map[string]sentRequest{}} }
-
-// send notes a request and returns the user agent that it has to carry.
-func (c *checker) send(endpoint string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	name := fmt.Sprint("checker/", len(c.sent))
-	c.sent[name] = sentRequest{endpoint: endpoint}
-	return name
-}
-
-func (c *checker) answered(name string, status int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.sent[name]
-	s.status = strconv.Itoa(status)
-	c.sent[name] = s
-}
-
-// check reports every request that was answered and has not exactly one event of each
-// stage, those with the wrong content, and events of requests that nobody has sent. A request without an answer may
-// have none, or a start alone.
-func (c *checker) check(events []auditEvent) error {
-	type pair struct{ start, complete []auditEvent }
-	found := map[string]*pair{}
-	ids := map[string]bool{}
-	var wrong []error
-	for _, e := range events {
-		name := e.Payload.Request.UserAgent
-		if !strings.HasPrefix(name, "checker/") {
-			continue
-		}
-		if ids[e.Payload.ID] || e.EventType != "audit" || e.Payload.Version != "1" || e.Payload.Type != "HTTPEvent" {
-			wrong = append(wrong, fmt.Errorf("event %+v", e))
-		}
-		ids[e.Payload.ID] = true
-		if found[name] == nil {
-			found[name] = &pair{}
-		}
-		if p := found[name]; e.Payload.Stage == "OperationStart" {
-			p.start = append(p.start, e)
-		} else {
-			p.complete = append(p.complete, e)
-		}
-	}
-	for name, s := range c.sent {
-		p := found[name]
-		delete(found, name)
-		switch {
-		case p == nil:
-			p = &pair{}
-		case len(p.start) > 1 || len(p.complete) > len(p.start):
-			wrong = append(wrong, fmt.Errorf("%s %+v: %d starts, %d completes", name, s, len(p.start), len(p.complete)))
-			continue
-		case p.start[0].Payload.Request.Endpoint != s.endpoint:
-			wrong = append(wrong, fmt.Errorf("%s %+v: endpoint %q", name, s, p.start[0].Payload.Request.Endpoint))
-		}
-		if s.status != "" && (len(p.complete) != 1 || p.complete[0].Payload.Response.Status != s.status) {
-			wrong = append(wrong, fmt.Errorf("%s %+v: %d starts, %d completes", name, s, len(p.start), len(p.complete)))
-		}
-	}
-	for name := range found {
-		wrong = append(wrong, fmt.Errorf("%s: nobody has sent it", name))
-	}
-	return errors.Join(wrong[:min(len(wrong), 20)]...)
-}
-
-// oddTargets are request targets as they are written on the wire, and the endpoint that each is.
-var oddTargets = map[string]string{
-	"/v1/status/leader":                    "/v1/status/leader",
-	"//v1/../v1/acl/tokens":                "/v1/acl/tokens",
-	"/v1/acl//tokens":                      "/v1/acl/tokens",
-	"/v1/./kv/../kv/x":                     "/v1/kv/x",
-	"/V1/Acl/Tokens":                       "/V1/Acl/Tokens",
-	"/v1/acl%2ftokens":                     "/v1/acl/tokens",
-	"/%761/acl/tokens":                     "/v1/acl/tokens",
-	"/v1/acl/tokens?token=x&token=y;z":     "/v1/acl/tokens",
-	"/v1/acl/tokens?%zz":                   "/v1/acl/tokens",
-	"/v1/%00%0a%ff":                        "/v1/\x00\n\uFFFD",
-	"/v1/kv/%F0%9F%94%92/a%2Fb?raw":        "/v1/kv/🔒/a/b",
-	"/..":                                  "",
-	"/../../v1/agent/self/":                "/v1/agent/self/",
-	"/ui/..%2fv1/acl/tokens":               "",
-	"/ui/../v1/acl/tokens":                 "/v1/acl/tokens",
-	"/nothing/below/v1":                    "/nothing/below/v1",
-	"http://other.example/v1/acl/tokens":   "/v1/acl/tokens",
-	"/v1/acl/tokens#fragment?token=s":      "/v1/acl/tokens#fragment",
-	"/v1/acl/policy/name/" + longName:      "/v1/acl/policy/name/" + longName,
-	"/v1/acl/token/self?" + "a=1&" + "a=2": "/v1/acl/token/self",
-}
-
-var longName = strings.Repeat("x", 1000)
-
-// sendRaw sends one request in HTTP/1.1 as it is written, and returns the status.
-func sendRaw(addr, method, target, name string) (int, error) {
-	conn, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n", method, target, name); err != nil {
-		return 0, err
-	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
-	if err != nil {
-		return 0, err
-	}
-	defer res.Body.Close()
-	_, err = io.Copy(io.Discard, res.Body)
-	return res.StatusCode, err
-}
-
-// TestTheTrailIsComplete sends odd requests and many at once, over HTTP/1.1 and
-// HTTP/2, and compares what was sent with what the documents' stanza prints.
+// TestTheTrailIsComplete sends odd requests, pipelined ones and many at once, over HTTP/1.0, HTTP/1.1 and
+// HTTP/2, where some are reset in the middle, and compares what was sent with what the documents' stanza prints.
 func TestTheTrailIsComplete(t *testing.T) {
 	files, err := newServerFiles(t.TempDir())
 	if err != nil {
@@ -234,25 +107,12 @@ audit {
 		t.Fatal(err)
 	}
 	defer server.kill()
-	c := newChecker()
-	for target, endpoint := range oddTargets {
-		for _, method := range []string{"GET", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD", "NOSUCH"} {
-			name := "odd/" + target // not the checker's: the UI has no events
-			if endpoint != "" {
-				name = c.send(endpoint)
-			}
-			status, err := sendRaw(files.http, method, target, name)
-			if err != nil {
-				t.Fatalf("%s %s: %v", method, target, err)
-			}
-			if endpoint != "" {
-				c.answered(name, status)
-			}
-		}
-	}
 	requests := 200
 	if testing.Short() {
 		requests = 50
+	}
+	if os.Getenv("LICTOR_LONG") != "" {
+		requests = 2000
 	}
 	secure := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true,
@@ -260,7 +120,10 @@ audit {
 	defer secure.CloseIdleConnections()
 	plain := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 	defer plain.CloseIdleConnections()
-	load := &auditLoad{checker: c, token: files.management}
+	load := &auditLoad{checker: newChecker(), token: files.management}
+	if err := errors.Join(load.sendOdd(files.http), load.sendOddOver(secure, files.https), load.pipeline(files.http, files.management)); err != nil {
+		t.Fatal(err)
+	}
 	var working sync.WaitGroup
 	for w := range 16 {
 		client, url := plain, "http://"+files.http
@@ -276,6 +139,16 @@ audit {
 			}
 		})
 	}
+	for range 4 {
+		working.Go(func() {
+			for i := range requests {
+				if err := load.reset(secure, "https://"+files.https, i); err != nil {
+					t.Errorf("a request that is reset: %v", err)
+					return
+				}
+			}
+		})
+	}
 	working.Wait()
 	if _, err := server.signal("INT"); err != nil {
 		t.Fatal(err)
@@ -284,16 +157,16 @@ audit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.check(events); err != nil {
+	if err := load.check(events, false); err != nil {
 		t.Error(err)
 	}
 	if strings.Contains(server.log(), files.management) {
 		t.Error("the management token was printed")
 	}
-	if load.http2.Load() == 0 {
-		t.Error("nothing was sent over HTTP/2")
+	if load.http2.Load() == 0 || load.resets.Load() == 0 {
+		t.Error("nothing was sent over HTTP/2, or reset there")
 	}
-	t.Logf("%d requests, %d of them over HTTP/2; %d events", len(c.sent), load.http2.Load(), len(events))
+	t.Logf("%d requests, %d of them over HTTP/2, %d of which were reset; %d events", len(load.sent), load.http2.Load()+load.resets.Load(), load.resets.Load(), len(events))
 }
 
 func writeConfig(t *testing.T, f *serverFiles, text string) string {
@@ -310,7 +183,9 @@ type auditLoad struct {
 	*checker
 	token string
 	http2 atomic.Int64
-	made  sync.Map // names of policies that a request was sent for, and the user agent of that
+
+	resets atomic.Int64 // streams that were ended in the middle
+	made   sync.Map     // names of policies that a request was sent for, and the user agent of that
 }
 
 // request sends one request: reads, writes, refused ones.
@@ -393,9 +268,9 @@ audit {
 				}
 			})
 		}
-		enough := len(load.snapshot()) + 100 + rand.IntN(200)
+		enough := load.count() + 100 + rand.IntN(200)
 		if err := every(time.Millisecond, func(context.Context) error {
-			if n := len(load.snapshot()); n < enough {
+			if n := load.count(); n < enough {
 				return fmt.Errorf("%d requests", n)
 			}
 			return nil
@@ -433,7 +308,7 @@ audit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := load.check(events); err != nil {
+	if err := load.check(events, true); err != nil {
 		t.Error(err)
 	}
 	begun := map[string]bool{}
@@ -453,13 +328,6 @@ audit {
 		}
 	}
 	t.Logf("%d requests, %d policies made, %d kills; %d events in %d files", len(load.sent), done, kills, len(events), len(r.Files))
-}
-
-// snapshot returns the requests sent so far.
-func (c *checker) snapshot() map[string]sentRequest {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sent
 }
 
 // TestAClientAgentsTrail runs the documents' stanza on a client agent: what it passes on to a server is in
