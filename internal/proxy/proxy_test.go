@@ -389,3 +389,26 @@ func TestUpstreamsInOtherNamespacesAndDatacenters(t *testing.T) {
 		t.Errorf("got %+v, %v", u, err)
 	}
 }
+
+// The agent takes what a question leaves out for the proxy's own.
+func TestInstancesAreSoughtWhereTheUpstreamIs(t *testing.T) {
+	team := tenancy.Scope{Partition: "east", Namespace: "team"}
+	for _, c := range []struct {
+		name                 string
+		own, upstream        tenancy.Scope
+		namespace, partition string
+	}{
+		{"all in the default", tenancy.Default, tenancy.Default, "", ""},
+		{"both in one namespace", team, team, "team", "east"},
+		{"from a namespace to the default", team, tenancy.Default, "default", "default"},
+		{"from the default to a namespace", tenancy.Default, team, "team", "east"},
+		{"from a namespace to its partition's default", team, tenancy.Scope{Partition: "east", Namespace: "default"}, "default", "east"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			namespace, partition := Upstream{Scope: c.upstream}.sought(c.own)
+			if namespace != c.namespace || partition != c.partition {
+				t.Errorf("asks about namespace %q, partition %q", namespace, partition)
+			}
+		})
+	}
+}

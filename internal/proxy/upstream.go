@@ -61,17 +61,20 @@ func (u *upstream) follow(ctx context.Context) {
 	question[[]*api.ServiceEntry]{
 		what: "instances of " + u.Service, log: u.log, take: u.set,
 		ask: func(o *api.QueryOptions) ([]*api.ServiceEntry, *api.QueryMeta, error) {
-			o.Datacenter, o.Namespace, o.Partition = u.Datacenter, unlessDefault(u.Scope.Namespace), unlessDefault(u.Scope.Partition)
+			o.Datacenter = u.Datacenter
+			o.Namespace, o.Partition = u.sought(u.proxy.cfg.Settings.Scope)
 			return u.proxy.cfg.Client.Health().Connect(u.Service, "", true, o)
 		},
 	}.run(ctx)
 }
 
-func unlessDefault(name string) string {
-	if name == tenancy.DefaultName {
-		return ""
+// sought is the namespace and partition that the agent is asked about by a proxy of own. What is not named is the
+// proxy's own; where both are the default, nothing is named.
+func (u Upstream) sought(own tenancy.Scope) (namespace, partition string) {
+	if own == tenancy.Default && u.Scope == own {
+		return "", ""
 	}
-	return name
+	return u.Scope.Namespace, u.Scope.Partition
 }
 
 func (u *upstream) set(entries []*api.ServiceEntry) {
