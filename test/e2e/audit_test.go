@@ -34,10 +34,14 @@ type auditEvent struct {
 			CreateTime time.Time `json:"create_time"`
 		}
 		Request struct {
-			ID, Operation, Endpoint string
-			RemoteAddr              string `json:"remote_addr"`
-			UserAgent               string `json:"user_agent"`
-			ForwardedBy             string `json:"forwarded_by"`
+			ID, Action, Operation, Endpoint string
+
+			RemoteAddr  string `json:"remote_addr"`
+			UserAgent   string `json:"user_agent"`
+			ForwardedBy string `json:"forwarded_by"`
+			Body        struct {
+				Proxy string `json:"proxy_id"`
+			}
 		}
 		Response struct{ Status string }
 		Login    audit.Login
@@ -92,16 +96,7 @@ func TestTheTrailIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stanza := writeConfig(t, files, `
-audit {
-  enabled = true
-  sink "stdout" {
-    type   = "file"
-    format = "json"
-    path   = "/dev/stdout"
-    delivery_guarantee = "best-effort"
-  }
-}`)
+	stanza := writeConfig(t, files, auditStanza)
 	server, err := startServer(files, nil, stanza)
 	if err != nil {
 		t.Fatal(err)
@@ -333,28 +328,8 @@ audit {
 // TestAClientAgentsTrail runs the documents' stanza on a client agent: what it passes on to a server is in
 // its trail once, with whose token it was and whom a login proved to be.
 func TestAClientAgentsTrail(t *testing.T) {
-	c := newCluster(t, 1, 1)
+	c := auditedCluster(t)
 	task, server := c.agents[0], c.servers[0]
-	c.writeAgent(task, c.agentToken(task), "")
-	config, err := os.ReadFile(task.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	task.file("agent.hcl", string(config)+`
-audit {
-  enabled = true
-  sink "stdout" {
-    type   = "file"
-    format = "json"
-    path   = "/dev/stdout"
-    delivery_guarantee = "best-effort"
-  }
-}
-`)
-	c.start(task)
-	if err := task.answers(); err != nil {
-		t.Fatal(err)
-	}
 	operator := []string{"CONSUL_HTTP_TOKEN=" + c.management}
 	server.must(t, operator, "acl", "auth-method", "create", "-type", "aws-iam", "-name", "m",
 		"-config", `{"BoundIAMPrincipalArns": ["arn:aws:iam::123456789012:role/consul-ecs/*"], "EnableIAMEntityDetails": true}`)
@@ -365,15 +340,8 @@ audit {
 	self := task.must(t, nil, "acl", "token", "read", "-self", "-token-file", token)
 	accessor := strings.Fields(strings.SplitAfter(self, "AccessorID:")[1])[0]
 	task.must(t, nil, "logout", "-token-file", token)
-	if code, err := task.running().signal("INT"); err != nil {
-		t.Fatal(code, err)
-	}
-	events, err := auditEvents(task.running().log())
-	if err != nil {
-		t.Fatal(err)
-	}
 	count := map[string]int{}
-	for _, e := range events {
+	for _, e := range task.trail(t) {
 		p := e.Payload
 		if strings.HasPrefix(p.Request.Endpoint, "/v1/acl/") {
 			count[strings.Join([]string{p.Stage, p.Request.Endpoint, p.Auth.AccessorID, p.Response.Status, p.Login.Principal, p.Login.AccessorID}, " ")]++
