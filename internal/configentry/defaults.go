@@ -93,7 +93,23 @@ func (d *ServiceDefaults) check(e *Entry, wrong *problems) {
 	wrong.within("LocalRequestTimeoutMs", d.LocalRequestTimeoutMs, 0, math.MaxInt32)
 	wrong.among("BalanceInboundConnections", d.BalanceInboundConnections, "", balanced)
 	wrong.withinIf("MaxRequestHeadersKB", d.MaxRequestHeadersKB, 1, 8192)
+	d.RateLimits.check(wrong)
 	checkExtensions(d.EnvoyExtensions, wrong)
+}
+
+func (l *RateLimits) check(wrong *problems) {
+	if l == nil {
+		return
+	}
+	rates := func(at string, perSecond, burst int) {
+		wrong.within(at+"RequestsPerSecond", perSecond, 0, math.MaxInt32)
+		wrong.within(at+"RequestsMaxBurst", burst, 0, math.MaxInt32)
+	}
+	const at = "RateLimits.InstanceLevel."
+	rates(at, l.InstanceLevel.RequestsPerSecond, l.InstanceLevel.RequestsMaxBurst)
+	for i, r := range l.InstanceLevel.Routes {
+		rates(fmt.Sprintf("%sRoutes[%d].", at, i), r.RequestsPerSecond, r.RequestsMaxBurst)
+	}
 }
 
 func (d *ServiceDefaults) checkUpstreams(wrong *problems) {

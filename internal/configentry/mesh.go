@@ -33,7 +33,7 @@ type MeshTLS struct {
 type DirectionalTLS struct {
 	TLSMinVersion string   `json:",omitempty"` // TLS_AUTO or TLSv1_0 to TLSv1_3
 	TLSMaxVersion string   `json:",omitempty"`
-	CipherSuites  []string `json:",omitempty"`
+	CipherSuites  []string `json:",omitempty"` // by their names at IANA, or of OpenSSL
 }
 
 // MeshHTTP is how proxies treat HTTP.
@@ -100,11 +100,7 @@ func (d *DirectionalTLS) check(at string, wrong *problems) {
 	if least > 0 && most > 0 && least > most {
 		wrong.add("%s: TLSMinVersion %s is above TLSMaxVersion %s", at, d.TLSMinVersion, d.TLSMaxVersion)
 	}
-	for _, suite := range d.CipherSuites {
-		if suite == "" || strings.ContainsAny(suite, " ,:[]|") {
-			wrong.add("invalid %s.CipherSuites: %q", at, suite)
-		}
-	}
+	d.checkSuites(at, wrong)
 }
 
 // ExportedServices are the services of a partition that others may use. The entry's name is the

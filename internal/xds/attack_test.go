@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listener "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	manager "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tls "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -59,10 +60,54 @@ func TestCVE_2021_32574_AnUpstreamHasToBeWhoItShouldBe(t *testing.T) {
 	})
 }
 
+// public reports whether a golden listener is the one for callers.
+func public(l *listener.Listener) bool {
+	return l.TrafficDirection != core.TrafficDirection_OUTBOUND && !strings.HasPrefix(l.Name, "stock")
+}
+
+// The mesh CA signs the certificates of client agents too. Where the default is to allow, no rule is about them.
+func TestAttack_AnAgentsCertificateIsNoCaller(t *testing.T) {
+	each(t, Listener, func(t *testing.T, m any) {
+		l := m.(*listener.Listener)
+		if !public(l) {
+			return
+		}
+		for _, chain := range l.FilterChains {
+			down := &tls.DownstreamTlsContext{}
+			if err := chain.TransportSocket.GetTypedConfig().UnmarshalTo(down); err != nil {
+				t.Fatal(err)
+			}
+			verify := down.CommonTlsContext.GetValidationContext()
+			names := verify.GetMatchSubjectAltNames() //lint:ignore SA1019 of older proxies
+			for _, typed := range verify.MatchTypedSubjectAltNames {
+				names = append(names, typed.Matcher)
+			}
+			if len(names) != 1 {
+				t.Fatalf("names %v", names)
+			}
+			for path, may := range map[string]bool{
+				trustDomain + "/ns/default/dc/dc1/svc/web":         true,
+				trustDomain + "/ap/team/ns/blue/dc/dc2/svc/a.b":    true,
+				trustDomain + "/agent/client/dc/dc1/id/n1":         false,
+				trustDomain + "/ap/team/agent/client/dc/dc1/id/n1": false,
+				trustDomain: false,
+				trustDomain + "/ns/default/dc/dc1/svc/web/x":                                   false,
+				strings.Replace(trustDomain, "1", "2", 1) + "/ns/default/dc/dc1/svc/web":       false,
+				"x.consul/spiffe://" + trustDomain + "/ns/default/dc/dc1/svc/web":              false,
+				strings.Replace(trustDomain, ".consul", "xconsul", 1) + "/ns/a/dc/dc1/svc/web": false,
+			} {
+				if matches(names[0], "spiffe://"+path) != may {
+					t.Errorf("%s is let in: %v", path, !may)
+				}
+			}
+		}
+	})
+}
+
 func TestCVE_2024_10005_NobodyCallsPastIntentions(t *testing.T) {
 	each(t, Listener, func(t *testing.T, m any) {
 		l := m.(*listener.Listener)
-		if strings.HasPrefix(l.Name, "stock") || strings.HasPrefix(l.Name, "team/") {
+		if !public(l) {
 			return
 		}
 		for _, chain := range l.FilterChains {

@@ -116,7 +116,7 @@ var golden = []struct {
 				}}),
 			from("back.office", configentry.Allow, 9),
 			from("*", configentry.Deny, 8)))},
-	{name: "http with an upstream", snapshot: shop(allowed, configured("protocol", "http"),
+	{name: "http with an upstream", snapshot: shop(allowed, configured("protocol", "http"), configured("max_request_headers_kb", 96.0),
 		calls(stock(func(u *proxycfg.Upstream) { u.Protocol = proxycfg.HTTP })))},
 	{name: "grpc in a partition", snapshot: shop(configured("protocol", "grpc"), func(s *proxycfg.Snapshot) {
 		s.Proxy.Scope = tenancy.Scope{Partition: "team", Namespace: "blue"}
@@ -144,7 +144,7 @@ var golden = []struct {
 		s.Mesh = &configentry.Mesh{
 			TLS: &configentry.MeshTLS{
 				Incoming: &configentry.DirectionalTLS{TLSMinVersion: "TLSv1_3"},
-				Outgoing: &configentry.DirectionalTLS{TLSMaxVersion: "TLSv1_2", CipherSuites: []string{"ECDHE-ECDSA-AES128-GCM-SHA256"}},
+				Outgoing: &configentry.DirectionalTLS{TLSMaxVersion: "TLSv1_2", CipherSuites: []string{"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}},
 			},
 			HTTP: &configentry.MeshHTTP{SanitizeXForwardedClientCert: true, Incoming: &configentry.DirectionalHTTP{
 				RequestNormalization: &configentry.RequestNormalization{
@@ -153,6 +153,24 @@ var golden = []struct {
 			}},
 		}
 	})},
+	{name: "http, some requests are denied", snapshot: shop(allowed, configured("protocol", "http"), intended(
+		from("web", "", 9,
+			configentry.Permission{Action: configentry.Allow, HTTP: &configentry.HTTPPermission{PathExact: "/admin/health"}},
+			configentry.Permission{Action: configentry.Deny, HTTP: &configentry.HTTPPermission{PathPrefix: "/admin"}}),
+		from("*", configentry.Deny, 8)))},
+	{name: "callers and upstreams elsewhere", snapshot: shop(func(s *proxycfg.Snapshot) {
+		for _, source := range []configentry.Intention{
+			{SourcePartition: "team", SourceNS: "blue", SourceName: "web", Action: configentry.Allow, Precedence: 9},
+			{SourcePartition: "team", SourceNS: "blue", SourceName: "*", Action: configentry.Deny, Precedence: 8},
+			{SourcePartition: "team", SourceNS: "*", SourceName: "*", Action: configentry.Allow, Precedence: 7},
+		} {
+			source.DestinationNS, source.DestinationName = "default", "shop"
+			s.Intentions = append(s.Intentions, source)
+		}
+	}, calls(stock(func(u *proxycfg.Upstream) {
+		u.Scope = tenancy.Scope{Partition: "default", Namespace: "blue"}
+		u.Datacenter = "dc2"
+	})))},
 	{name: "listeners of its own", snapshot: shop(configured("envoy_public_listener_json", ownListener),
 		configured("envoy_local_cluster_json", `{"name":"local_app","connect_timeout":"1s","type":"STATIC"}`),
 		calls(stock(func(u *proxycfg.Upstream) {

@@ -19,7 +19,10 @@ import (
 	"github.com/lictor/lictor/internal/proxycfg"
 )
 
-const forwardedCert = "x-forwarded-client-cert"
+const (
+	forwardedCert = "x-forwarded-client-cert"
+	maxHeadersKB  = 8192 // that Envoy takes
+)
 
 // publicManager treats requests of callers. What intentions say about paths holds for paths in their
 // normal form, which is also what the service sees.
@@ -46,6 +49,9 @@ func (b *builder) publicManager(local string) (*manager.HttpConnectionManager, e
 		}
 	}
 	normalize(m, normal)
+	if n := b.config.MaxRequestHeadersKB; n > 0 {
+		m.MaxRequestHeadersKb = wrapperspb.UInt32(uint32(min(n, maxHeadersKB)))
+	}
 	return m, nil
 }
 

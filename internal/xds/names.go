@@ -57,23 +57,25 @@ func bind(address string, port int) string {
 // anySegment matches one part of a SPIFFE ID's path.
 const anySegment = `[^/]+`
 
+// servicePattern matches the URI in the certificate of any service of a trust domain.
+func servicePattern(trustDomain string) string {
+	return "^spiffe://" + regexp.QuoteMeta(trustDomain) + "(?:/ap/" + anySegment + ")?/ns/" + anySegment + "/dc/" + anySegment + "/svc/" + anySegment + "$"
+}
+
 // principalPattern matches the URI in the certificate of the callers that an intention is about, in
-// any datacenter. Names of intentions are compared in any case, as everywhere.
+// any datacenter. Names of services are compared in any case, as everywhere: a service that is denied could
+// otherwise have a certificate in another one.
 func principalPattern(trustDomain string, who configentry.Service) string {
 	partition := ""
 	if who.Partition != "" && who.Partition != tenancy.DefaultName {
 		partition = "/ap/" + regexp.QuoteMeta(who.Partition)
 	}
-	return "^spiffe://" + regexp.QuoteMeta(trustDomain) + partition + "/ns/" + segment(who.Namespace) +
-		"/dc/" + anySegment + "/svc/" + segment(who.Name) + "$"
-}
-
-func segment(name string) string {
-	switch {
-	case name == tenancy.Wildcard:
-		return anySegment
-	case name != strings.ToLower(name):
-		return "(?i:" + regexp.QuoteMeta(name) + ")"
+	namespace, name := anySegment, anySegment
+	if who.Namespace != tenancy.Wildcard {
+		namespace = regexp.QuoteMeta(who.Namespace)
 	}
-	return regexp.QuoteMeta(name)
+	if who.Name != tenancy.Wildcard {
+		name = "(?i:" + regexp.QuoteMeta(who.Name) + ")"
+	}
+	return "^spiffe://" + regexp.QuoteMeta(trustDomain) + partition + "/ns/" + namespace + "/dc/" + anySegment + "/svc/" + name + "$"
 }

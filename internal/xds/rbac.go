@@ -107,7 +107,7 @@ func principal(trustDomain string, a applied) *rbac.Principal {
 }
 
 func authenticated(trustDomain string, who configentry.Service) *rbac.Principal {
-	name := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_SafeRegex{SafeRegex: regex(principalPattern(trustDomain, who))}}
+	name := pattern(principalPattern(trustDomain, who))
 	return &rbac.Principal{Identifier: &rbac.Principal_Authenticated_{Authenticated: &rbac.Principal_Authenticated{PrincipalName: name}}}
 }
 

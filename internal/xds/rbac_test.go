@@ -131,7 +131,7 @@ func randomIntentions(random *rand.Rand, permissions func() []configentry.Permis
 
 func randomCaller(random *rand.Rand) (configentry.Service, string) {
 	s := configentry.Service{
-		Name:  []string{"web", "api", "aXi", "other"}[random.IntN(4)],
+		Name:  []string{"web", "Web", "api", "aXi", "other"}[random.IntN(5)],
 		Scope: tenancy.Scope{Partition: []string{"default", "team"}[random.IntN(2)], Namespace: []string{"default", "blue"}[random.IntN(2)]},
 	}
 	id := ca.ServiceID{TrustDomain: trustDomain, Datacenter: "dc2", Service: s.Name, Scope: s.Scope}
@@ -279,5 +279,16 @@ func TestAttack_AnIdentityHasNoOtherSpelling(t *testing.T) {
 	r := rules(shop(intended(from("a.i", configentry.Allow, 9))), false)
 	if lets(r, request{uri: "spiffe://" + trustDomain + "/ns/default/dc/dc1/svc/axi"}) {
 		t.Error("a dot in a name matches any letter")
+	}
+}
+
+func TestAttack_AnotherCaseIsTheSameCaller(t *testing.T) {
+	denied := rules(shop(allowed, intended(from("web", configentry.Deny, 9))), false)
+	permitted := rules(shop(intended(from("web", configentry.Deny, 9), from("*", configentry.Allow, 8))), false)
+	for _, name := range []string{"web", "Web", "WEB"} {
+		uri := "spiffe://" + trustDomain + "/ns/default/dc/dc1/svc/" + name
+		if lets(denied, request{uri: uri}) || lets(permitted, request{uri: uri}) {
+			t.Errorf("%s may call where web is denied", name)
+		}
 	}
 }

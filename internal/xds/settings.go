@@ -21,6 +21,7 @@ type proxySettings struct {
 	LocalRequestTimeoutMs     *int   `mapstructure:"local_request_timeout_ms"`
 	LocalIdleTimeoutMs        *int   `mapstructure:"local_idle_timeout_ms"`
 	MaxInboundConnections     int    `mapstructure:"max_inbound_connections"`
+	MaxRequestHeadersKB       int    `mapstructure:"max_request_headers_kb"`
 	BalanceInboundConnections string `mapstructure:"balance_inbound_connections"`
 	PublicListener            string `mapstructure:"envoy_public_listener_json"`
 	LocalCluster              string `mapstructure:"envoy_local_cluster_json"`

@@ -15,14 +15,15 @@ import (
 
 const transportTLS = "tls"
 
-// publicTLS is TLS towards callers, who have to show a certificate of the mesh.
+// publicTLS is TLS towards callers, who have to show the certificate of a service. The mesh CA signs those
+// of client agents too, about which no intention says anything.
 func (b *builder) publicTLS(protocol string) (*core.TransportSocket, error) {
 	var bounds *configentry.DirectionalTLS
 	if b.Mesh != nil && b.Mesh.TLS != nil {
 		bounds = b.Mesh.TLS.Incoming
 	}
 	return socket(&tls.DownstreamTlsContext{
-		CommonTlsContext:         b.commonTLS(bounds, protocol, ""),
+		CommonTlsContext:         b.commonTLS(bounds, protocol, pattern(servicePattern(b.TrustDomain))),
 		RequireClientCertificate: wrapperspb.Bool(true),
 	})
 }
@@ -34,7 +35,7 @@ func (b *builder) upstreamTLS(u *proxycfg.Upstream) (*core.TransportSocket, erro
 		bounds = b.Mesh.TLS.Outgoing
 	}
 	return socket(&tls.UpstreamTlsContext{
-		CommonTlsContext: b.commonTLS(bounds, u.Protocol, identity(b.Snapshot, u)),
+		CommonTlsContext: b.commonTLS(bounds, u.Protocol, exactly(identity(b.Snapshot, u))),
 		Sni:              sni(b.Snapshot, u),
 	})
 }
@@ -47,18 +48,14 @@ func socket(m message) (*core.TransportSocket, error) {
 	return &core.TransportSocket{Name: transportTLS, ConfigType: &core.TransportSocket_TypedConfig{TypedConfig: body}}, nil
 }
 
-// commonTLS is what both directions have: the leaf, the roots, and who the other side has to be;
-// "" is anybody with a certificate of the mesh.
-func (b *builder) commonTLS(bounds *configentry.DirectionalTLS, protocol, peer string) *tls.CommonTlsContext {
+// commonTLS is what both directions have: the leaf, the roots, and what the other side's URI has to be.
+func (b *builder) commonTLS(bounds *configentry.DirectionalTLS, protocol string, peer *matcher.StringMatcher) *tls.CommonTlsContext {
 	verify := &tls.CertificateValidationContext{TrustedCa: inline(b.roots())}
-	if peer != "" {
-		name := &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: peer}}
-		if b.version.Before(typedNames) {
-			//lint:ignore SA1019 older proxies would not look at the newer field, and so at no name at all
-			verify.MatchSubjectAltNames = []*matcher.StringMatcher{name}
-		} else {
-			verify.MatchTypedSubjectAltNames = []*tls.SubjectAltNameMatcher{{SanType: tls.SubjectAltNameMatcher_URI, Matcher: name}}
-		}
+	if b.version.Before(typedNames) {
+		//lint:ignore SA1019 older proxies would not look at the newer field, and so at no name at all
+		verify.MatchSubjectAltNames = []*matcher.StringMatcher{peer}
+	} else {
+		verify.MatchTypedSubjectAltNames = []*tls.SubjectAltNameMatcher{{SanType: tls.SubjectAltNameMatcher_URI, Matcher: peer}}
 	}
 	out := &tls.CommonTlsContext{
 		TlsParams: tlsParams(bounds),
@@ -76,6 +73,14 @@ func (b *builder) commonTLS(bounds *configentry.DirectionalTLS, protocol, peer s
 	return out
 }
 
+func exactly(text string) *matcher.StringMatcher {
+	return &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_Exact{Exact: text}}
+}
+
+func pattern(text string) *matcher.StringMatcher {
+	return &matcher.StringMatcher{MatchPattern: &matcher.StringMatcher_SafeRegex{SafeRegex: regex(text)}}
+}
+
 // tlsParams are the bounds that the mesh entry sets; without one at least TLS 1.2.
 func tlsParams(d *configentry.DirectionalTLS) *tls.TlsParameters {
 	out := &tls.TlsParameters{TlsMinimumProtocolVersion: tls.TlsParameters_TLSv1_2}
@@ -89,7 +94,12 @@ func tlsParams(d *configentry.DirectionalTLS) *tls.TlsParameters {
 		out.TlsMinimumProtocolVersion = version(d.TLSMinVersion)
 	}
 	out.TlsMaximumProtocolVersion = version(d.TLSMaxVersion)
-	out.CipherSuites = d.CipherSuites
+	for _, name := range d.CipherSuites {
+		if _, openSSL, known := configentry.CipherSuite(name); known {
+			name = openSSL
+		}
+		out.CipherSuites = append(out.CipherSuites, name)
+	}
 	return out
 }
 
