@@ -13,6 +13,7 @@ import (
 
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/wire"
 )
 
 // What TokenLocality may be; empty means local.
@@ -70,7 +71,7 @@ func (m Method) MarshalJSON() ([]byte, error) {
 // are fixed. Any other key that a Method does not have is an error.
 func (m *Method) UnmarshalJSON(data []byte) error {
 	in := struct {
-		MaxTokenTTL     json.RawMessage
+		MaxTokenTTL     wire.OptionalDuration
 		TokenNameFormat string
 		*plainMethod
 	}{plainMethod: (*plainMethod)(m)}
@@ -79,28 +80,8 @@ func (m *Method) UnmarshalJSON(data []byte) error {
 	if err := dec.Decode(&in); err != nil {
 		return err
 	}
-	ttl, err := parseTTL(in.MaxTokenTTL)
-	if err != nil {
-		return err
-	}
-	m.MaxTokenTTL = ttl
+	m.MaxTokenTTL = time.Duration(in.MaxTokenTTL)
 	return nil
-}
-
-func parseTTL(data json.RawMessage) (time.Duration, error) {
-	if len(data) == 0 || string(data) == "null" {
-		return 0, nil
-	}
-	if data[0] != '"' {
-		var ns int64
-		err := json.Unmarshal(data, &ns)
-		return time.Duration(ns), err
-	}
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil || text == "" {
-		return 0, err
-	}
-	return time.ParseDuration(text)
 }
 
 // ValidateMethod checks m and opens its Config with the one of types that m names. It returns

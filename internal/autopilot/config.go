@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/wire"
 )
 
 // Config is what operators choose. Its JSON is that of
@@ -71,23 +72,6 @@ func (c *Config) Validate() error {
 // plainConfig has Config's fields and none of its methods.
 type plainConfig Config
 
-// duration is text such as "1m30s", or integer nanoseconds.
-type duration time.Duration
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (d *duration) UnmarshalJSON(data []byte) error {
-	if len(data) == 0 || data[0] != '"' {
-		return json.Unmarshal(data, (*int64)(d))
-	}
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return err
-	}
-	parsed, err := time.ParseDuration(text)
-	*d = duration(parsed)
-	return err
-}
-
 // MarshalJSON writes durations as text.
 func (c Config) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
@@ -112,10 +96,10 @@ func (c Config) MarshalJSON() ([]byte, error) {
 // does not have is an error; what data leaves out stays as it is in c.
 func (c *Config) UnmarshalJSON(data []byte) error {
 	in := struct {
-		LastContactThreshold    *duration
-		ServerStabilizationTime *duration
+		LastContactThreshold    *wire.Duration
+		ServerStabilizationTime *wire.Duration
 		*plainConfig
-	}{(*duration)(&c.LastContactThreshold), (*duration)(&c.ServerStabilizationTime), (*plainConfig)(c)}
+	}{(*wire.Duration)(&c.LastContactThreshold), (*wire.Duration)(&c.ServerStabilizationTime), (*plainConfig)(c)}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	return dec.Decode(&in)

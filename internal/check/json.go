@@ -7,7 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/lictor/lictor/internal/wire"
 )
 
 // fields are where the value of a key goes; keys are lower case without underscores.
@@ -21,14 +22,14 @@ var fields = map[string]func(*Definition) any{
 	"namespace":                      func(d *Definition) any { return &d.Namespace },
 	"partition":                      func(d *Definition) any { return &d.Partition },
 	"token":                          func(d *Definition) any { return &d.Token },
-	"interval":                       func(d *Definition) any { return (*duration)(&d.Interval) },
-	"timeout":                        func(d *Definition) any { return (*duration)(&d.Timeout) },
-	"ttl":                            func(d *Definition) any { return (*duration)(&d.TTL) },
+	"interval":                       func(d *Definition) any { return (*wire.Duration)(&d.Interval) },
+	"timeout":                        func(d *Definition) any { return (*wire.Duration)(&d.Timeout) },
+	"ttl":                            func(d *Definition) any { return (*wire.Duration)(&d.TTL) },
 	"successbeforepassing":           func(d *Definition) any { return &d.SuccessBeforePassing },
 	"failuresbeforewarning":          func(d *Definition) any { return &d.FailuresBeforeWarning },
 	"failuresbeforecritical":         func(d *Definition) any { return &d.FailuresBeforeCritical },
 	"outputmaxsize":                  func(d *Definition) any { return &d.OutputMaxSize },
-	"deregistercriticalserviceafter": func(d *Definition) any { return (*duration)(&d.DeregisterCriticalServiceAfter) },
+	"deregistercriticalserviceafter": func(d *Definition) any { return (*wire.Duration)(&d.DeregisterCriticalServiceAfter) },
 	"args":                           func(d *Definition) any { return &d.Args },
 	"scriptargs":                     func(d *Definition) any { return &d.Args },
 	"dockercontainerid":              func(d *Definition) any { return &d.DockerContainerID },
@@ -94,35 +95,17 @@ func (d Definition) MarshalJSON() ([]byte, error) {
 	type plain Definition
 	out := struct {
 		plain
-		Interval                       duration `json:",omitempty"`
-		Timeout                        duration `json:",omitempty"`
-		TTL                            duration `json:",omitempty"`
-		DeregisterCriticalServiceAfter duration `json:",omitempty"`
-		H2PingUseTLS                   *bool    `json:",omitempty"`
+		Interval                       wire.Duration `json:",omitempty"`
+		Timeout                        wire.Duration `json:",omitempty"`
+		TTL                            wire.Duration `json:",omitempty"`
+		DeregisterCriticalServiceAfter wire.Duration `json:",omitempty"`
+		H2PingUseTLS                   *bool         `json:",omitempty"`
 	}{
-		plain: plain(d), Interval: duration(d.Interval), Timeout: duration(d.Timeout), TTL: duration(d.TTL),
-		DeregisterCriticalServiceAfter: duration(d.DeregisterCriticalServiceAfter),
+		plain: plain(d), Interval: wire.Duration(d.Interval), Timeout: wire.Duration(d.Timeout), TTL: wire.Duration(d.TTL),
+		DeregisterCriticalServiceAfter: wire.Duration(d.DeregisterCriticalServiceAfter),
 	}
 	if d.H2PING != "" {
 		out.H2PingUseTLS = &d.H2PingUseTLS
 	}
 	return json.Marshal(out)
 }
-
-// duration is a time.Duration whose JSON is a text or a number of nanoseconds.
-type duration time.Duration
-
-func (d *duration) UnmarshalJSON(data []byte) error {
-	if len(data) == 0 || data[0] != '"' {
-		return json.Unmarshal(data, (*int64)(d))
-	}
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return err
-	}
-	parsed, err := time.ParseDuration(text)
-	*d = duration(parsed)
-	return err
-}
-
-func (d duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }

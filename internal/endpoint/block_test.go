@@ -16,6 +16,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/wire"
 )
 
 // counting returns a query about tokens and how often it ran.
@@ -178,7 +179,7 @@ func TestCVE_2020_25816_BlockEndsWithTheCallersToken(t *testing.T) {
 				p := w.policy(tenancy.Default, "p", `acl = "read"`)
 				token := must(w.tokens.Create(ctx, w.root, TokenWrite{
 					Token:         acl.Token{Policies: []acl.Link{{ID: p.ID}}, Scope: tenancy.Default},
-					ExpirationTTL: Duration(2 * time.Minute),
+					ExpirationTTL: wire.OptionalDuration(2 * time.Minute),
 				}))(t)
 				who := w.resolve(token.SecretID)
 				began := time.Now()

@@ -12,6 +12,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/wire"
 )
 
 var (
@@ -166,7 +167,7 @@ func TestResolveBeforeBootstrap(t *testing.T) {
 func TestResolveTreatsExpiredAsUnknown(t *testing.T) {
 	w := newWorld(t)
 	token := must(w.tokens.Create(ctx, w.root, TokenWrite{
-		Token: acl.Token{Scope: tenancy.Default}, ExpirationTTL: Duration(time.Minute),
+		Token: acl.Token{Scope: tenancy.Default}, ExpirationTTL: wire.OptionalDuration(time.Minute),
 	}))(t)
 	w.resolve(token.SecretID)
 	w.clock = w.clock.Add(time.Minute)

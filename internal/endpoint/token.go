@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/tenancy"
 	"github.com/lictor/lictor/internal/uuid"
+	"github.com/lictor/lictor/internal/wire"
 )
 
 // minTokenTTL is the shortest life that a token may be given.
@@ -31,26 +31,8 @@ type Tokens struct{ *Backend }
 // server decides (times, hash, indexes) is accepted and ignored.
 type TokenWrite struct {
 	acl.Token
-	ExpirationTTL Duration
+	ExpirationTTL wire.OptionalDuration
 	Name          string // which newer clients can send; tokens have none
-}
-
-// Duration is a time.Duration whose JSON is a text such as "1h" or an integer
-// of nanoseconds.
-type Duration time.Duration
-
-// UnmarshalJSON reads either form.
-func (d *Duration) UnmarshalJSON(data []byte) error {
-	if len(data) == 0 || data[0] != '"' {
-		return json.Unmarshal(data, (*int64)(d))
-	}
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil || text == "" {
-		return err
-	}
-	parsed, err := time.ParseDuration(text)
-	*d = Duration(parsed)
-	return err
 }
 
 // TokenRead asks for one token.

@@ -1,7 +1,7 @@
 package httpapi
 
 import (
-	"encoding/json"
+	"cmp"
 	"strings"
 	"time"
 
@@ -9,6 +9,7 @@ import (
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/wire"
 )
 
 const decodeFailed = "Request decode failed"
@@ -54,34 +55,10 @@ type registeredCheck struct {
 // registeredDefinition has durations as text or as nanoseconds.
 type registeredDefinition struct {
 	catalog.CheckDefinition
-	Interval, IntervalDuration                                             duration
-	Timeout, TimeoutDuration                                               duration
-	DeregisterCriticalServiceAfter, DeregisterCriticalServiceAfterDuration duration
+	Interval, IntervalDuration                                             wire.OptionalDuration
+	Timeout, TimeoutDuration                                               wire.OptionalDuration
+	DeregisterCriticalServiceAfter, DeregisterCriticalServiceAfterDuration wire.OptionalDuration
 	SessionName                                                            string // what clients know it for is not part of this API
-}
-
-// duration is a time.Duration that may be text such as "10s" in JSON.
-type duration time.Duration
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (d *duration) UnmarshalJSON(data []byte) error {
-	if data[0] != '"' {
-		return json.Unmarshal(data, (*int64)(d))
-	}
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil || text == "" {
-		return err
-	}
-	parsed, err := time.ParseDuration(text)
-	*d = duration(parsed)
-	return err
-}
-
-func (d duration) or(other duration) time.Duration {
-	if d == 0 {
-		d = other
-	}
-	return time.Duration(d)
 }
 
 // catalogRegister handles PUT /v1/catalog/register.
@@ -138,9 +115,9 @@ func (b *registration) registration(checks []registeredCheck) endpoint.Registrat
 func (sent *registeredCheck) check() catalog.Check {
 	c, d := sent.Check, sent.Definition
 	c.Definition = d.CheckDefinition
-	c.Definition.Interval = d.Interval.or(d.IntervalDuration)
-	c.Definition.Timeout = d.Timeout.or(d.TimeoutDuration)
-	c.Definition.DeregisterCriticalServiceAfter = d.DeregisterCriticalServiceAfter.or(d.DeregisterCriticalServiceAfterDuration)
+	c.Definition.Interval = time.Duration(cmp.Or(d.Interval, d.IntervalDuration))
+	c.Definition.Timeout = time.Duration(cmp.Or(d.Timeout, d.TimeoutDuration))
+	c.Definition.DeregisterCriticalServiceAfter = time.Duration(cmp.Or(d.DeregisterCriticalServiceAfter, d.DeregisterCriticalServiceAfterDuration))
 	if c.Type == "" {
 		c.Type = c.Definition.Type()
 	}

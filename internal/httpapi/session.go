@@ -10,6 +10,7 @@ import (
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/tenancy"
+	"github.com/lictor/lictor/internal/wire"
 )
 
 var sessionRoutes = []route{
@@ -44,7 +45,7 @@ type lockDelay time.Duration
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (d *lockDelay) UnmarshalJSON(data []byte) error {
-	if err := json.Unmarshal(data, (*duration)(d)); err != nil {
+	if err := json.Unmarshal(data, (*wire.OptionalDuration)(d)); err != nil {
 		return err
 	}
 	if data[0] != '"' && *d < 1000 {
