@@ -43,6 +43,7 @@ func root() *cli.Command {
 		Sub: []*cli.Command{
 			dev.Command(),
 			dev.Service(),
+			dev.Proxy(),
 			operator.Setup(),
 			operator.TaskDefinition(),
 			operator.Doctor(),

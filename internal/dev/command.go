@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/lictor/lictor/internal/cli"
 )
@@ -25,7 +21,8 @@ func Command() *cli.Command {
 ACLs in default deny, sets both up as the documents do, and runs two ECS tasks, web
 and api, through their whole life: task definitions from lictor task-definition, logins
 with their roles' credentials, client agents that join with nothing but the CA and the
-gossip key, services and sidecars, health, SIGTERM, and nothing left. Then the tasks run
+gossip key, services and health; web calls api through two built-in proxies, as intentions
+allow it, while the mesh CA changes its root; SIGTERM, and nothing left. Then the tasks run
 again, with commands to paste. No AWS account, no network and no root are needed.`,
 		Flags: func(fs *flag.FlagSet) {
 			fs.BoolVar(&opts.Once, "once", false, "end after the flow; exit 0 only if every step held")
@@ -55,29 +52,4 @@ func isTerminal(out any) bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// Service is lictor demo-service.
-func Service() *cli.Command {
-	return &cli.Command{
-		Name: "demo-service", Args: "ADDRESS", Short: "Answers on an address, as the application of lictor dev",
-		Run: func(ctx context.Context, env *cli.Env, args []string) error {
-			if len(args) != 1 {
-				return errors.New("exactly one ADDRESS is required, such as 127.0.0.1:9090")
-			}
-			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			l, err := new(net.ListenConfig).Listen(ctx, "tcp", args[0])
-			if err != nil {
-				return err
-			}
-			answer := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "lictor demo-service at %s\n", args[0]) }
-			server := &http.Server{Handler: http.HandlerFunc(answer), ReadHeaderTimeout: 5 * time.Second}
-			context.AfterFunc(ctx, func() { _ = server.Close() })
-			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		},
-	}
 }

@@ -1,7 +1,7 @@
 // Package dev runs the whole system on one machine: a local AWS, a cluster of
 // servers with ACLs in default deny, the set-up of the two documents this project
-// started from, and two ECS tasks that log in, join with agents of their own, register and
-// leave. Every step is a command that a person could type, run as a process of its own.
+// started from, and two ECS tasks that log in, join with agents of their own, register, call each other
+// through the mesh and leave. Every step is a command that a person could type, run as a process of its own.
 package dev
 
 import (
@@ -43,6 +43,7 @@ const (
 	clusterName    = "lictor-dev"
 	clientMethod   = "iam-ecs-client-token"
 	serviceMethod  = "iam-ecs-service-token"
+	crossNamespace = "cross-namespace-read"
 )
 
 // world is what a run has built so far.

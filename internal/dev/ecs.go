@@ -2,8 +2,10 @@ package dev
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -35,6 +37,7 @@ type service struct {
 	name, namespace string
 	dir             string // the task's volume
 	port, public    int    // of the application and of its proxy
+	upstream        int    // where the application calls its upstream
 	http, grpc      int    // of the task's agent
 	serf            int
 	definition      *awslocal.TaskDefinition
@@ -78,26 +81,36 @@ const application = `{
     "name": %[1]q,
     "image": "app",
     "essential": true,
-    "command": ["lictor", "demo-service", "127.0.0.1:%[2]d"],
+    "command": %[4]s,
     "healthCheck": {"command": ["CMD-SHELL", %[3]q], "retries": 1, "startPeriod": 10}
   }]
 }
 `
 
-// decorate makes the task definition of a service with lictor task-definition.
-func (w *world) decorate(ctx context.Context, name, namespace string) (*service, error) {
+// decorate makes the task definition of a service with lictor task-definition. The upstream that it has is
+// name.namespace; "" is none.
+func (w *world) decorate(ctx context.Context, name, namespace, upstream string) (*service, error) {
 	s := &service{name: name, namespace: namespace, dir: w.file("task-" + name)}
-	ports, err := freePorts(5)
+	ports, err := freePorts(6)
 	if err != nil {
 		return nil, err
 	}
-	s.port, s.public, s.http, s.grpc, s.serf = ports[0], ports[1], ports[2], ports[3], ports[4]
+	s.port, s.public, s.http, s.grpc, s.serf, s.upstream = ports[0], ports[1], ports[2], ports[3], ports[4], ports[5]
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
 	check := fmt.Sprintf("consul-ecs net-dial 127.0.0.1:%d && test ! -e '%s'", s.port, s.sick())
+	command := []string{"lictor", "demo-service", "-name", name}
+	if upstream != "" {
+		called, _, _ := strings.Cut(upstream, ".")
+		command = append(command, "-upstream", called+"="+s.toUpstream())
+	}
+	words, err := json.Marshal(append(command, s.application()))
+	if err != nil {
+		return nil, err
+	}
 	file := w.file(name + ".json")
-	if err := os.WriteFile(file, fmt.Appendf(nil, application, name, s.port, check), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, application, name, s.port, check, words), 0o600); err != nil {
 		return nil, err
 	}
 	secret := "arn:aws:secretsmanager:" + region + ":" + account + ":secret:"
@@ -113,6 +126,9 @@ func (w *world) decorate(ctx context.Context, name, namespace string) (*service,
 	}
 	for _, n := range w.servers {
 		args = append(args, "-retry-join", n.addr(n.serf))
+	}
+	if upstream != "" {
+		args = append(args, "-upstream", upstream+":"+strconv.Itoa(s.upstream))
 	}
 	text, err := w.tools.run(ctx, nil, "lictor", append(args, file)...)
 	if err != nil {
@@ -136,10 +152,13 @@ ports {
 `
 
 // onThisMachine lets the task of a definition run without a root directory and an address of its own: its volume is a
-// directory of this machine, and its agent has other ports. What stands in for Envoy only listens.
+// directory of this machine, its agent has other ports, and its proxy listens on the loopback address alone. The built-in
+// proxy stands in for Envoy.
 func (w *world) onThisMachine(s *service, text string) (*awslocal.TaskDefinition, error) {
 	quoted := strconv.Quote(s.dir)
 	text = strings.ReplaceAll(text, `"/consul`, strings.TrimSuffix(quoted, `"`))
+	const port = `\"publicListenerPort\":` // in JSON that is a text in JSON
+	text = strings.ReplaceAll(text, port, `\"config\":{\"bind_address\":\"127.0.0.1\"},`+port)
 	d, err := awslocal.ParseTaskDefinition([]byte(text))
 	if err != nil {
 		return nil, err
@@ -157,14 +176,19 @@ func (w *world) onThisMachine(s *service, text string) (*awslocal.TaskDefinition
 		case consulClient:
 			c.Command = append(c.Command, "-config-file", extra)
 		case sidecarProxy:
-			c.Command = []string{"lictor", "demo-service", "127.0.0.1:" + strconv.Itoa(s.public)}
+			c.Command = append([]string{"lictor", "demo-proxy"}, c.Command[1:]...)
 		}
 	}
 	return d, nil
 }
 
-// agent is where the API of the task's agent is.
-func (s *service) agent() string { return "127.0.0.1:" + strconv.Itoa(s.http) }
+// Where the task's agent, application, proxy and way to its upstream are.
+func (s *service) agent() string       { return loopback(s.http) }
+func (s *service) application() string { return loopback(s.port) }
+func (s *service) sidecar() string     { return loopback(s.public) }
+func (s *service) toUpstream() string  { return loopback(s.upstream) }
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // startServices runs the services' tasks.
 func (w *world) startServices() error {
@@ -244,25 +268,6 @@ func (w *world) instance(ctx context.Context, s *service, name string) (*api.Ser
 	return nil, nil
 }
 
-// synced waits until the check that health-sync keeps has a status.
-func (w *world) synced(ctx context.Context, s *service, status string) error {
-	return until(ctx, func(ctx context.Context) error {
-		e, err := w.instance(ctx, s, s.name)
-		if err != nil {
-			return err
-		}
-		if e == nil {
-			return fmt.Errorf("%s is not in the catalog", s.name)
-		}
-		for _, c := range e.Checks {
-			if c.CheckID == e.Service.ID+"-"+s.name+"-consul-ecs" && c.Status == status {
-				return nil
-			}
-		}
-		return fmt.Errorf("%s is not %s", s.name, status)
-	})
-}
-
 // stopServices stops all tasks as ECS does, and says how their containers ended.
 func (w *world) stopServices(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, taskTime)
@@ -279,68 +284,6 @@ func (w *world) stopServices(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-// members checks how the cluster sees the tasks' agents.
-func (w *world) members(status string) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		err := until(ctx, func(ctx context.Context) error {
-			out, err := w.tools.consul(ctx, w.operator(), "members")
-			if err != nil {
-				return err
-			}
-			for _, s := range w.services {
-				if !isMember(out, s.task.ID, status) {
-					return fmt.Errorf("the agent of %s is not %s:\n%s", s.name, status, out)
-				}
-			}
-			return nil
-		})
-		return "both agents, in partition " + demoPartition, err
-	}
-}
-
-func isMember(members, name, status string) bool {
-	for line := range strings.Lines(members) {
-		if strings.HasPrefix(line, name) && strings.Contains(line, status) && strings.Contains(line, demoPartition) {
-			return true
-		}
-	}
-	return false
-}
-
-// registered waits until the service and its sidecar are in the catalog.
-func (w *world) registered(ctx context.Context, s *service) error {
-	return until(ctx, func(ctx context.Context) error {
-		for _, name := range []string{s.name, s.name + "-sidecar-proxy"} {
-			e, err := w.instance(ctx, s, name)
-			if err != nil {
-				return err
-			}
-			if e == nil || e.Node.Node != s.task.ID {
-				return fmt.Errorf("%s is not in the catalog", name)
-			}
-		}
-		return nil
-	})
-}
-
-// unregistered waits until neither the service nor its task's node is in the catalog.
-func (w *world) unregistered(ctx context.Context, s *service) error {
-	return until(ctx, func(ctx context.Context) error {
-		e, err := w.instance(ctx, s, s.name)
-		if err == nil && e != nil {
-			err = fmt.Errorf("%s is still in the catalog", e.Service.ID)
-		}
-		if err != nil {
-			return err
-		}
-		out, err := w.tools.consul(ctx, w.operator(), "catalog", "nodes", "-partition", demoPartition)
-		if err == nil && strings.Contains(out, s.task.ID[:8]) {
-			err = fmt.Errorf("the node of %s is still in the catalog:\n%s", s.name, out)
-		}
-		return err
-	})
 }
 
 // throughAgent uses both tokens of a task through its own agent.

@@ -17,6 +17,10 @@ func (w *world) goOn(ctx context.Context) error {
 	if err := w.await(ctx, func(s *service) string { return s.name }, awslocal.ConditionHealthy); err != nil {
 		return err
 	}
+	web := w.services[0]
+	if _, err := callUntil(ctx, newCaller(false), "http://"+web.application()+"/api", false); err != nil {
+		return err
+	}
 	t, err := w.startTask("consul-ecs/web")
 	if err != nil {
 		return err
@@ -33,6 +37,7 @@ func (w *world) goOn(ctx context.Context) error {
 	_, err = fmt.Fprintf(w.opts.Out, instructions,
 		w.https(), w.servers[0].addr(w.servers[0].http), w.management.Reveal(), w.dir, w.logOf(w.servers[0]),
 		shell(".", w.file("env")),
+		web.application(), web.toUpstream(),
 		shell(".", w.file("task.env")),
 		shell(append([]string{"consul"}, login...)...),
 		shell("consul", "acl", "token", "read", "-self", "-token-file", w.file("client-token")),
@@ -65,6 +70,18 @@ In another terminal, be the operator:
   consul catalog services -partition demo -namespace '*'
   consul acl auth-method list -partition demo
   consul acl token list -partition demo
+
+web calls api through the mesh; an intention decides whether it may, and the mesh CA changes its root under it:
+  curl http://%s/api
+  curl http://%s
+  consul intention list -partition demo
+  consul intention create -partition demo -replace -deny team-1/web default/api
+  consul intention create -partition demo -replace -allow team-1/web default/api
+  consul connect ca get-config
+  echo '{"Provider": "consul", "Config": {"PrivateKeyBits": 384}}' | consul connect ca set-config -config-file -
+  curl --cacert "$CONSUL_CACERT" "$CONSUL_HTTP_ADDR/v1/connect/ca/roots?pretty"
+The first is web's application, which asks api; the second is its upstream itself, the listener of its sidecar. 256
+in place of 384 makes another root again.
 
 Be a task, with the credentials of role consul-ecs/web:
   %s

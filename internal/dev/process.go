@@ -64,18 +64,39 @@ func (t tools) consul(ctx context.Context, env []string, args ...string) (string
 // to a clean environment. A command that exits with another code than 0 gives a
 // *commandError.
 func (t tools) run(ctx context.Context, env []string, name string, args ...string) (string, error) {
+	out, err := t.said(ctx, env, name, args...)
+	return out.String(), err
+}
+
+// output is what a command printed, and when it began to.
+type output struct {
+	text bytes.Buffer
+	at   time.Time
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	if o.at.IsZero() {
+		o.at = time.Now()
+	}
+	return o.text.Write(text)
+}
+
+func (o *output) String() string { return o.text.String() }
+
+// said is run with the time of the command's first word.
+func (t tools) said(ctx context.Context, env []string, name string, args ...string) (*output, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, name), args...)
 	cmd.Env = append(cleanEnv(), env...)
-	var out, complaints bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaints
+	out, complaints := &output{}, &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = out, complaints
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return out.String(), &commandError{name: name, args: args, code: exit.ExitCode(), stderr: complaints.String()}
+		return out, &commandError{name: name, args: args, code: exit.ExitCode(), stderr: complaints.String()}
 	}
-	return out.String(), err
+	return out, err
 }
 
 // cleanEnv is our environment without what would point a command elsewhere.

@@ -34,6 +34,18 @@ const serviceMethodConfig = `{
   ]
 }`
 
+// The policy that tokens of a namespace have besides their own, so that a service finds its upstreams in other
+// namespaces of the partition.
+const crossNamespacePolicy = `namespace_prefix "" {
+  service_prefix "" {
+    policy = "read"
+  }
+  node_prefix "" {
+    policy = "read"
+  }
+}
+`
+
 // setUp types what the documents have the operator type.
 func (w *world) setUp(ctx context.Context) error {
 	policyFile := w.file("client-token-policy-ent.hcl")
@@ -92,6 +104,18 @@ func (w *world) setUp(ctx context.Context) error {
 			"-description", "Bind a service identity from IAM role tags for ECS service tokens",
 			"-bind-type", "service",
 			"-bind-name", "${entity_tags.consul.hashicorp.com.service-name}",
+		}),
+		w.typed("policy cross-namespace-read", "tokens of "+demoNamespace+" find services of other namespaces", []string{
+			"acl", "policy", "create",
+			"-partition", demoPartition,
+			"-name", crossNamespace,
+			"-description", "Allow service and node reads across namespaces within the partition",
+			"-rules", crossNamespacePolicy,
+		}, []string{
+			"namespace", "update",
+			"-partition", demoPartition,
+			"-name", demoNamespace,
+			"-default-policy-name", crossNamespace,
 		}),
 	)
 }

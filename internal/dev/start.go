@@ -92,7 +92,7 @@ type node struct {
 	process                   *agent
 }
 
-func (n *node) addr(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+func (n *node) addr(port int) string { return loopback(port) }
 
 // planServers chooses names and ports. The first server has the usual ones of the API.
 func (w *world) planServers() error {

@@ -77,10 +77,10 @@ func (w *world) playTasks(ctx context.Context) error {
 		step{"lictor task-definition", func(ctx context.Context) (string, error) {
 			err := w.startECS()
 			if err == nil {
-				web, err = w.decorate(ctx, "web", demoNamespace)
+				web, err = w.decorate(ctx, "web", demoNamespace, "api.default")
 			}
 			if err == nil {
-				api, err = w.decorate(ctx, "api", "default")
+				api, err = w.decorate(ctx, "api", "default", "")
 			}
 			if err != nil {
 				return "", err
@@ -109,7 +109,14 @@ func (w *world) playTasks(ctx context.Context) error {
 	if err := w.report.do(ctx, w.tokenSteps(web)...); err != nil {
 		return err
 	}
-	return w.report.do(ctx, w.lifeSteps(web, api)...)
+	if err := w.report.do(ctx, w.lifeSteps(web, api)...); err != nil {
+		return err
+	}
+	if err := w.playMesh(ctx, web, api); err != nil {
+		return err
+	}
+	w.report.section("The end of both tasks")
+	return w.report.do(ctx, w.endSteps(web, api)...)
 }
 
 // tokenSteps show what the tokens of a task are good for.
@@ -134,47 +141,6 @@ func (w *world) tokenSteps(s *service) []step {
 		{"consul acl token list is denied", func(ctx context.Context) (string, error) {
 			_, err := w.tools.consul(ctx, nil, w.on(s.clientToken(), "acl", "token", "list", "-partition", demoPartition)...)
 			return refusedWith(err, "403", "Permission denied", "'acl:read'")
-		}},
-	}
-}
-
-// lifeSteps show services and sidecars, health, and the end of the tasks.
-func (w *world) lifeSteps(web, api *service) []step {
-	both := func(f func(*service) error) error { return errors.Join(f(web), f(api)) }
-	return []step{
-		{"consul members: alive", w.members("alive")},
-		{"services and sidecars are in the catalog", func(ctx context.Context) (string, error) {
-			err := both(func(s *service) error { return w.registered(ctx, s) })
-			return "web in " + demoPartition + "/" + demoNamespace + ", api in " + demoPartition + "/default", err
-		}},
-		{"consul-ecs health-sync: both are healthy", func(ctx context.Context) (string, error) {
-			return "passing", both(func(s *service) error { return w.synced(ctx, s, "passing") })
-		}},
-		{"web falls ill", func(ctx context.Context) (string, error) {
-			if err := os.WriteFile(web.sick(), nil, 0o600); err != nil {
-				return "", err
-			}
-			return "critical", w.synced(ctx, web, "critical")
-		}},
-		{"web is well again", func(ctx context.Context) (string, error) {
-			if err := os.Remove(web.sick()); err != nil {
-				return "", err
-			}
-			return "passing", w.synced(ctx, web, "passing")
-		}},
-		{"SIGTERM to both tasks", func(ctx context.Context) (string, error) {
-			return "ten containers ended with exit code 0", w.stopServices(ctx)
-		}},
-		{"consul members: left", w.members("left")},
-		{"services and nodes are gone", func(ctx context.Context) (string, error) {
-			return "nothing of theirs is in the catalog", both(func(s *service) error { return w.unregistered(ctx, s) })
-		}},
-		{"all four tokens are gone", func(ctx context.Context) (proof string, err error) {
-			err = both(func(s *service) error {
-				proof, err = w.gone(ctx, s)
-				return err
-			})
-			return proof, err
 		}},
 	}
 }
@@ -212,26 +178,6 @@ func (w *world) bound(s *service, file, to string) func(context.Context) (string
 		}
 		return fmt.Sprintf("%s…, bound to %s", accessor[:8], to), nil
 	}
-}
-
-// gone proves that neither token works and that none of the task's is stored.
-func (w *world) gone(ctx context.Context, s *service) (string, error) {
-	for _, sink := range []string{s.clientToken(), s.serviceToken()} {
-		_, err := w.tools.consul(ctx, nil, w.on(sink, "acl", "token", "read", "-self")...)
-		if _, err := refusedWith(err, "403", "ACL not found"); err != nil {
-			return "", err
-		}
-	}
-	for _, namespace := range []string{"default", demoNamespace} {
-		out, err := w.tools.consul(ctx, w.operator(), "acl", "token", "list", "-partition", demoPartition, "-namespace", namespace)
-		if err != nil {
-			return "", err
-		}
-		if strings.Contains(out, s.task.ID) {
-			return "", fmt.Errorf("a token of the task is still stored:\n%s", out)
-		}
-	}
-	return "403 ACL not found, and none is stored", nil
 }
 
 // playRefusals shows who may not log in.
