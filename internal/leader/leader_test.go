@@ -297,7 +297,7 @@ func TestManyExpiredTokensAreRemovedInBatches(t *testing.T) {
 		s := newServer(t)
 		s.run()
 		defer s.stop()
-		secrets := make([]logging.Secret, 2*reapBatch+1)
+		secrets := make([]logging.Secret, 2*batch+1)
 		for i := range secrets {
 			secrets[i] = s.add(time.Minute, true)
 		}

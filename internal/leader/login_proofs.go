@@ -15,7 +15,7 @@ const proofSlack = 15 * time.Minute
 func (l *Leader) forgetProofs(ctx context.Context) error {
 	for {
 		before := l.now().Add(-proofSlack)
-		proofs, err := l.Store.Read().LoginProofsEnding(before, reapBatch)
+		proofs, err := l.Store.Read().LoginProofsEnding(before, batch)
 		if err != nil || len(proofs) == 0 {
 			return err
 		}

@@ -29,7 +29,7 @@ func TestProofsAreForgottenSomeTimeAfterTheirEnd(t *testing.T) {
 			return index
 		}
 		index := propose(fsm.AuthMethodSet{Method: authmethod.Method{Name: "m", Type: "aws-iam", Scope: tenancy.Default}})
-		const count = reapBatch + 1
+		const count = batch + 1
 		for i := range count {
 			propose(fsm.Login{
 				Token: acl.Token{AccessorID: uuid.New(), SecretID: logging.Secret(uuid.New()), AuthMethod: "m",

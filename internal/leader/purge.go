@@ -8,10 +8,6 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 )
 
-// purgeBatch is how many things one command removes from a deleted namespace, within what
-// reapBatch says.
-const purgeBatch = 128
-
 // purge empties the namespaces that are marked for deletion, and then removes
 // them, until ctx is done. Marks that another leader has left are found too.
 func (l *Leader) purge(ctx context.Context) {
@@ -32,7 +28,7 @@ func (l *Leader) purgeDeleted(ctx context.Context, changed memdb.WatchSet) error
 		if err != nil || n == nil {
 			return err
 		}
-		if _, err := l.Raft.Propose(ctx, fsm.NamespacePurge{Scope: n.Scope(), Limit: purgeBatch}); err != nil {
+		if _, err := l.Raft.Propose(ctx, fsm.NamespacePurge{Scope: n.Scope(), Limit: batch}); err != nil {
 			return err
 		}
 		left, err := l.Store.Read().Namespace(nil, n.Partition, n.Name)

@@ -45,7 +45,7 @@ func (s *server) namespaces() string {
 func TestDeletedNamespacesAreEmptiedAndRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		s.doom("before", purgeBatch+1) // another leader's work
+		s.doom("before", batch+1) // another leader's work
 		s.run()
 		defer s.stop()
 		if got := s.namespaces(); got != "default" {

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// reapBatch is how many tokens one command removes. A command that changes more than some
-	// 8,000 nodes of a table's tree makes memdb compare the whole tree to find whom to wake.
-	reapBatch = 128
+	// batch is how many things one command removes. A command that changes more than some 8,000 nodes of a
+	// table's tree makes memdb compare the whole tree to find whom to wake.
+	batch = 128
 
 	// shortestLife is the least time that a token is given. Whatever was made
 	// since the last look cannot end before as much time has passed.
@@ -43,7 +43,7 @@ func (l *Leader) untilNext() time.Duration {
 func (l *Leader) removeExpired(ctx context.Context) error {
 	for {
 		now := l.now()
-		tokens, err := l.Store.Read().TokensExpiring(now, reapBatch)
+		tokens, err := l.Store.Read().TokensExpiring(now, batch)
 		if err != nil || len(tokens) == 0 {
 			return err
 		}

@@ -10,10 +10,8 @@ import (
 	"github.com/lictor/lictor/internal/kv"
 )
 
-const (
-	expireBatch = 512                    // sessions that one command ends
-	gatherTime  = 100 * time.Millisecond // in which changes of sessions are looked at once
-)
+// gatherTime is in which changes of sessions are looked at once.
+const gatherTime = 100 * time.Millisecond
 
 // expireSessions ends each session that has a TTL when nobody has renewed it in time,
 // until ctx is done. Every session has its whole time again when a server begins to lead.
@@ -52,7 +50,7 @@ func (l *Leader) endSessions(ctx context.Context, changed memdb.WatchSet) (next 
 	}
 	over, next := l.Renewals.Due(sessions, l.now())
 	for len(over) > 0 {
-		n := min(len(over), expireBatch)
+		n := min(len(over), batch)
 		if err := l.end(ctx, over[:n]); err != nil {
 			return next, err
 		}
