@@ -21,8 +21,8 @@ func (c *conn) register(fs *flag.FlagSet) {
 	fs.StringVar(&c.serverName, "tls-server-name", "", "`name` to find in the API's certificate; also CONSUL_TLS_SERVER_NAME")
 }
 
-func (c *conn) open() (*api.Client, error) {
-	config := api.DefaultConfig()
+// over lets the flags count before what config has.
+func (c *conn) over(config *api.Config) {
 	if c.addr != "" {
 		config.Address = c.addr
 	}
@@ -35,6 +35,11 @@ func (c *conn) open() (*api.Client, error) {
 	if c.serverName != "" {
 		config.TLSConfig.Address = c.serverName
 	}
+}
+
+func (c *conn) open() (*api.Client, error) {
+	config := api.DefaultConfig()
+	c.over(config)
 	client, err := api.NewClient(config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the servers: %w", err)

@@ -56,26 +56,14 @@ func (d *doctor) connectAgent() (*endpoint, error) {
 	return d.connect(api.DefaultConfig(), d.agentAddr, "client-token")
 }
 
-// connect lets the flags count before config. In a task that has no token given it takes the one in
-// tokenFile.
+// connect lets the flags count before config, but for the address, which is addr. In a task that has no
+// token given it takes the one in tokenFile.
 func (d *doctor) connect(config *api.Config, addr, tokenFile string) (*endpoint, error) {
-	if addr != "" {
-		config.Address = addr
-	}
-	if d.conn.caFile != "" {
-		config.TLSConfig.CAFile = d.conn.caFile
-	}
-	if d.conn.serverName != "" {
-		config.TLSConfig.Address = d.conn.serverName
-	}
+	flags := d.conn
+	flags.addr = addr
+	flags.over(config)
 	if own := d.bootstrapFile(tokenFile); own != "" && config.Token == "" && config.TokenFile == "" {
 		config.TokenFile = own
-	}
-	if d.conn.token != "" {
-		config.Token, config.TokenFile = d.conn.token, ""
-	}
-	if d.conn.tokenFile != "" {
-		config.TokenFile = d.conn.tokenFile
 	}
 	if config.TokenFile != "" {
 		text, err := os.ReadFile(config.TokenFile)
