@@ -44,8 +44,10 @@ type fakeAgent struct {
 	denied    map[string]bool // URIs of sources
 	instances map[string][]string
 	service   *api.AgentService
+	mesh      *api.MeshConfigEntry
 	asked     map[string]int
 	down      bool
+	silent    chan struct{} // until it is closed nothing is decided; nil is no wait
 }
 
 func newAgent(t testing.TB) *fakeAgent {
@@ -61,6 +63,7 @@ func newAgent(t testing.TB) *fakeAgent {
 	mux.HandleFunc("/v1/agent/connect/authorize", a.authorize)
 	mux.HandleFunc("/v1/connect/intentions/match", a.answer(a.match))
 	mux.HandleFunc("/v1/health/connect/{service}", a.answer(a.health))
+	mux.HandleFunc("/v1/config/mesh", a.answer(a.meshEntries))
 	mux.HandleFunc("/v1/agent/service/{id}", a.answer(func(*http.Request) any { return a.service }))
 	a.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
@@ -179,6 +182,14 @@ func (a *fakeAgent) authorize(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked["authorize"]++
+	if silent := a.silent; silent != nil {
+		a.mu.Unlock()
+		select {
+		case <-silent:
+		case <-r.Context().Done():
+		}
+		a.mu.Lock()
+	}
 	if a.down {
 		http.Error(w, "No cluster leader", http.StatusInternalServerError)
 		return
@@ -189,6 +200,13 @@ func (a *fakeAgent) authorize(w http.ResponseWriter, r *http.Request) {
 // match tells of a change whenever anything has changed.
 func (a *fakeAgent) match(r *http.Request) any {
 	return map[string][]*api.Intention{r.FormValue("name"): {{SourceName: fmt.Sprint(a.denied)}}}
+}
+
+func (a *fakeAgent) meshEntries(*http.Request) any {
+	if a.mesh == nil {
+		return []any{}
+	}
+	return []api.ConfigEntry{a.mesh}
 }
 
 func (a *fakeAgent) health(r *http.Request) any {

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,75 @@ func TestAttack_OldTLS(t *testing.T) {
 	}
 }
 
+func TestAttack_PlaintextToThePublicListener(t *testing.T) {
+	a := newAgent(t)
+	address, got := plainSink(t)
+	in := a.start(Config{Settings: publicFor("api", address)})
+	for _, text := range []string{"GET / HTTP/1.1\r\nHost: api\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x00", strings.Repeat("x", maxHandshake+1)} {
+		if answer, err := call(in.at[PublicListener], text); err == nil && strings.Contains(answer, "HTTP/1.1 200") {
+			t.Errorf("%.20q is answered: %q", text, answer)
+		}
+	}
+	if err := in.stop(); err != nil {
+		t.Error(err)
+	}
+	if got.String() != "" || a.count("authorize") > 0 {
+		t.Errorf("the service gets %q, and the agent was asked %d times", got, a.count("authorize"))
+	}
+}
+
+// What an old root has signed is good as long as that root is trusted, and no longer.
+func TestAttack_ALeafOfARootThatWasRemoved(t *testing.T) {
+	a := newAgent(t)
+	in := a.start(Config{Settings: publicFor("api", echo(t, "api"))})
+	old := a.certificate(serviceID("web"), time.Hour)
+	letIn := func(cert tls.Certificate) bool {
+		conn, err := a.dial(t, in.at[PublicListener], cert)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	a.rotate()
+	if !letIn(old) {
+		t.Error("an old leaf is refused while its root counts")
+	}
+	a.change(func() { a.roots = a.roots[1:] })
+	eventually(t, "the old leaf to be refused", func() bool { return !letIn(old) })
+	if !letIn(a.certificate(serviceID("web"), time.Hour)) {
+		t.Error("a leaf of the new root is refused")
+	}
+}
+
+// Who has the certificate of one service is that service, and is let in as no other: not with another's certificate
+// without its key, and not with another name of its own in TLS.
+func TestAttack_ALeafOfAnotherService(t *testing.T) {
+	a := newAgent(t)
+	a.deny("job", true)
+	in := a.start(Config{Settings: publicFor("api", echo(t, "api"))})
+	job, web := a.certificate(serviceID("job"), time.Hour), a.certificate(serviceID("web"), time.Hour)
+	stolen := tls.Certificate{Certificate: web.Certificate, PrivateKey: job.PrivateKey}
+	after := tls.Certificate{Certificate: append(slices.Clone(job.Certificate), web.Certificate...), PrivateKey: job.PrivateKey}
+	for name, cert := range map[string]tls.Certificate{
+		"its own, which is denied": job, "another's, without its key": stolen, "its own, followed by another's": after,
+	} {
+		if conn, err := a.dial(t, in.at[PublicListener], cert); err == nil {
+			_ = conn.Close()
+			t.Errorf("%s: it is let in", name)
+		}
+	}
+	before := tls.Certificate{Certificate: append(slices.Clone(web.Certificate), job.Certificate...), PrivateKey: job.PrivateKey}
+	if conn, err := a.dial(t, in.at[PublicListener], before); err == nil {
+		_ = conn.Close()
+		t.Error("another's, followed by its own: it is let in")
+	}
+	if conn, err := a.dial(t, in.at[PublicListener], web); err != nil {
+		t.Errorf("who may connect: %v", err)
+	} else {
+		_ = conn.Close()
+	}
+}
+
 // impostor is a listener with a certificate where an instance is expected. It counts what gets to it.
 func impostor(t *testing.T, cert tls.Certificate) (address string, got *lines) {
 	t.Helper()
@@ -175,7 +245,8 @@ func impostor(t *testing.T, cert tls.Certificate) (address string, got *lines) {
 
 func TestCVE_2021_32574_AnInstanceProvesTheServiceThatWasMeant(t *testing.T) {
 	a := newAgent(t)
-	web := a.start(Config{Settings: upstreamTo("web", "api")})
+	now := &clock{}
+	web := a.start(Config{Settings: upstreamTo("web", "api"), Now: now.time})
 	impostors := strangers(t, a)
 	elsewhere := func(change func(*ca.ServiceID)) tls.Certificate {
 		id := serviceID("api")
@@ -191,6 +262,7 @@ func TestCVE_2021_32574_AnInstanceProvesTheServiceThatWasMeant(t *testing.T) {
 			address, got := impostor(t, cert)
 			a.change(func() { a.instances["api"] = []string{address} })
 			eventually(t, "the proxy to connect to it", func() bool {
+				now.pass(time.Second) // in which one line is logged
 				text, err := call(web.at["api"], "secret")
 				if err == nil {
 					t.Fatalf("it answers %q", text)

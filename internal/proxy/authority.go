@@ -20,6 +20,9 @@ const (
 	// is heard of: what applies without an intention can change too.
 	decisionLife = time.Minute
 
+	// decisionWait is how long the agent's answer is waited for where it has decided before.
+	decisionWait = time.Second
+
 	maxDecisions = 4096 // that are remembered
 	askers       = 8    // who ask about existing connections at a time
 )
@@ -50,6 +53,8 @@ type decision struct {
 
 // inquiry is a question to the agent that has no answer yet. Its result can be read once done is closed.
 type inquiry struct {
+	source ca.ServiceID
+	serial string
 	change uint64
 	done   chan struct{}
 	result decision
@@ -113,20 +118,39 @@ func (a *authority) decide(ctx context.Context, source ca.ServiceID, serial stri
 	}
 	q := a.asking[source]
 	if q == nil || q.change != a.change {
-		q = &inquiry{change: a.change, done: make(chan struct{})}
+		q = &inquiry{source: source, serial: serial, change: a.change, done: make(chan struct{})}
 		a.asking[source] = q
-		go a.ask(q, source, serial) // ends with the agent's answer: the published client takes no context here
+		go a.ask(q) // ends with the agent's answer: the published client takes no context here
 	}
 	a.mu.Unlock()
+	if known {
+		return a.orBefore(ctx, q, d)
+	}
 	select {
 	case <-q.done:
+		return q.result, q.err
 	case <-ctx.Done():
 		return decision{}, ctx.Err()
 	}
-	if q.err != nil && known && unreachable(q.err) && a.current(q) {
-		return d, nil
+}
+
+// orBefore returns the answer to q, or what was decided before where there is none in time.
+func (a *authority) orBefore(ctx context.Context, q *inquiry, before decision) (decision, error) {
+	timer := time.NewTimer(decisionWait)
+	defer timer.Stop()
+	select {
+	case <-q.done:
+		if q.err == nil || !unreachable(q.err) {
+			return q.result, q.err
+		}
+	case <-timer.C:
+	case <-ctx.Done():
+		return decision{}, ctx.Err()
 	}
-	return q.result, q.err
+	if a.current(q) {
+		return before, nil
+	}
+	return a.decide(ctx, q.source, q.serial)
 }
 
 // current reports whether nothing has changed since the agent was asked.
@@ -137,9 +161,9 @@ func (a *authority) current(q *inquiry) bool {
 }
 
 // ask has the agent decide.
-func (a *authority) ask(q *inquiry, source ca.ServiceID, serial string) {
+func (a *authority) ask(q *inquiry) {
 	answer, err := a.client.Agent().ConnectAuthorize(&api.AgentAuthorizeParams{
-		Target: a.service, ClientCertURI: source.URI().String(), ClientCertSerial: serial,
+		Target: a.service, ClientCertURI: q.source.URI().String(), ClientCertSerial: q.serial,
 	})
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -150,10 +174,10 @@ func (a *authority) ask(q *inquiry, source ca.ServiceID, serial string) {
 		if len(a.known) >= maxDecisions {
 			clear(a.known)
 		}
-		a.known[source] = q.result
+		a.known[q.source] = q.result
 	}
-	if a.asking[source] == q {
-		delete(a.asking, source)
+	if a.asking[q.source] == q {
+		delete(a.asking, q.source)
 	}
 	close(q.done)
 }

@@ -16,15 +16,16 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 )
 
-// identity is who the proxy is, and whom it believes: its leaf and the roots as they are now. Each
+// identity is who the proxy is, and whom it believes: its leaf, the roots and the bounds on TLS as they are now. Each
 // handshake uses what is there when it comes to it.
 type identity struct {
-	leaf  atomic.Pointer[leaf]
-	roots atomic.Pointer[roots]
-	ready chan struct{} // closed once there are both
-	once  sync.Once
-	now   func() time.Time
-	log   *slog.Logger
+	leaf   atomic.Pointer[leaf]
+	roots  atomic.Pointer[roots]
+	bounds atomic.Pointer[bounds] // on TLS
+	ready  chan struct{}          // closed once there are all
+	once   sync.Once
+	now    func() time.Time
+	log    *slog.Logger
 }
 
 // leaf is the certificate of the local service, with its key. It never changes.
@@ -92,8 +93,22 @@ func readRoots(list *api.CARootList) (*roots, error) {
 	return r, nil
 }
 
+// setBounds replaces the bounds on TLS.
+func (i *identity) setBounds(entries []api.ConfigEntry) {
+	i.bounds.Store(readBounds(entries))
+	i.check()
+}
+
+// noBounds goes on without bounds where the agent knows of none, because it refuses to be asked. What nobody can
+// be asked about is waited for.
+func (i *identity) noBounds(err error) {
+	if !unreachable(err) && i.bounds.CompareAndSwap(nil, &bounds{}) {
+		i.check()
+	}
+}
+
 func (i *identity) check() {
-	if i.leaf.Load() != nil && i.roots.Load() != nil {
+	if i.leaf.Load() != nil && i.roots.Load() != nil && i.bounds.Load() != nil {
 		i.once.Do(func() { close(i.ready) })
 	}
 }

@@ -107,6 +107,12 @@ func (p *Proxy) follow(work context.Context, changes chan<- Settings) {
 				return client.Agent().ConnectCALeaf(service, o)
 			}}.run(work)
 	})
+	p.tasks.Go(func() {
+		question[[]api.ConfigEntry]{what: "the mesh entry", log: p.cfg.Log, take: p.identity.setBounds, failed: p.identity.noBounds,
+			ask: func(o *api.QueryOptions) ([]api.ConfigEntry, *api.QueryMeta, error) {
+				return client.ConfigEntries().List(api.MeshConfig, o)
+			}}.run(work)
+	})
 	p.tasks.Go(func() { p.authority.run(work) })
 	p.tasks.Go(func() { p.authority.enforce(work, &p.connections) })
 	if p.cfg.ProxyID == "" {

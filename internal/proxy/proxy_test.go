@@ -3,9 +3,11 @@ package proxy
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -202,6 +204,99 @@ func TestWhatWasDecidedCountsWhileServersAreAway(t *testing.T) {
 	}
 	if _, err := p.agent.dial(t, p.api.at["public listener"], p.agent.certificate(serviceID("stranger"), time.Hour)); err == nil {
 		t.Error("somebody is let in about whom nothing was decided")
+	}
+}
+
+func TestWhatWasDecidedCountsWhileTheAgentIsSilent(t *testing.T) {
+	now := &clock{}
+	a := newAgent(t)
+	in := a.start(Config{Settings: publicFor("api", echo(t, "api")), Now: now.time})
+	web := a.certificate(serviceID("web"), time.Hour)
+	letIn := func() error {
+		conn, err := a.dial(t, in.at[PublicListener], web)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	}
+	if err := letIn(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the proxy to hear of changes", func() bool { return a.count("connect/") > 0 })
+	silent := make(chan struct{})
+	a.mu.Lock()
+	a.silent = silent
+	a.mu.Unlock()
+	now.pass(2 * decisionLife)
+	asked := a.count("authorize")
+	if err := letIn(); err != nil {
+		t.Errorf("who was allowed before: %v", err)
+	}
+	if a.count("authorize") != asked+1 {
+		t.Error("the agent was not asked again")
+	}
+	a.deny("web", true)
+	close(silent)
+	eventually(t, "the change to count", func() bool { return letIn() != nil })
+}
+
+// clock is the time, and what has passed beside.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) time() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) pass(d time.Duration) { c.ahead.Add(int64(d)) }
+
+func TestTheMeshEntryBoundsTLS(t *testing.T) {
+	p := newPair(t)
+	web := p.agent.certificate(serviceID("web"), time.Hour)
+	speaks := func(most uint16, suites ...uint16) bool {
+		conn, err := tls.Dial("tcp", p.api.at[PublicListener], &tls.Config{
+			InsecureSkipVerify: true, Certificates: []tls.Certificate{web}, MaxVersion: most, CipherSuites: suites,
+		})
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	calls := func() bool {
+		got, err := call(p.web.at["api"], "x")
+		return err == nil && got == "xapi"
+	}
+	bound := func(in, out *api.MeshDirectionalTLSConfig) {
+		p.agent.change(func() {
+			p.agent.mesh = &api.MeshConfigEntry{TLS: &api.MeshTLSConfig{Incoming: in, Outgoing: out}}
+		})
+	}
+	if !speaks(tls.VersionTLS12) {
+		t.Error("TLS 1.2 is refused without bounds")
+	}
+	bound(&api.MeshDirectionalTLSConfig{TLSMinVersion: "TLSv1_3"}, nil)
+	eventually(t, "TLS 1.2 to be refused", func() bool { return !speaks(tls.VersionTLS12) })
+	if !speaks(tls.VersionTLS13) || !calls() {
+		t.Error("TLS 1.3 is refused too")
+	}
+	bound(&api.MeshDirectionalTLSConfig{TLSMinVersion: "TLSv1_3"}, &api.MeshDirectionalTLSConfig{TLSMaxVersion: "TLSv1_2"})
+	eventually(t, "upstreams to be called with TLS 1.2 alone", func() bool { return !calls() })
+	bound(&api.MeshDirectionalTLSConfig{TLSMinVersion: "TLSv1_0", CipherSuites: []string{"ECDHE-ECDSA-AES256-GCM-SHA384"}}, nil)
+	eventually(t, "TLS 1.2 to be taken again", func() bool { return speaks(tls.VersionTLS12) && calls() })
+	if speaks(tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256) {
+		t.Error("a suite is taken that is none of the entry's")
+	}
+	if speaks(tls.VersionTLS11) {
+		t.Error("TLS 1.1 is taken where the entry allows it")
+	}
+}
+
+func TestAnAgentThatKnowsOfNoMeshEntry(t *testing.T) {
+	i := newIdentity(time.Now, discard())
+	i.noBounds(errors.New("nobody answers"))
+	if i.bounds.Load() != nil {
+		t.Error("it is not waited for the agent")
+	}
+	i.noBounds(api.StatusError{Code: http.StatusBadRequest})
+	if i.bounds.Load() == nil {
+		t.Error("nothing is served without a mesh entry")
 	}
 }
 

@@ -68,7 +68,7 @@ func (in *public) handshake(ctx context.Context, raw net.Conn) (end, *x509.Certi
 	ctx, cancel := context.WithTimeout(ctx, in.HandshakeTimeout)
 	defer cancel()
 	carrier := &metered{Conn: raw, left: maxHandshake}
-	conn := tls.Server(carrier, in.tls)
+	conn := tls.Server(carrier, within(in.tls, in.proxy.identity.bounds.Load().incoming))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return end{}, nil, err
 	}

@@ -155,7 +155,7 @@ func (u *upstream) dial(ctx context.Context, address string) (end, error) {
 		return end{}, err
 	}
 	carrier := &metered{Conn: raw, left: maxHandshake}
-	conn := tls.Client(carrier, u.tls)
+	conn := tls.Client(carrier, within(u.tls, u.proxy.identity.bounds.Load().outgoing))
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		return end{}, err
