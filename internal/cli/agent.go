@@ -28,7 +28,7 @@ func agent(run runDaemon) *Command {
 	var from config.Sources
 	return &Command{
 		Name: "agent", Short: "Run an agent",
-		Flags: from.Flags,
+		Flags: from.Flags, FlagError: "==> error parsing flags: ",
 		Run: func(ctx context.Context, env *Env, args []string) error {
 			if len(args) > 0 {
 				return complain("==> unexpected arguments: %s", strings.Join(args, " "))

@@ -107,7 +107,7 @@ func TestAgentComplaints(t *testing.T) {
 		})
 	}
 	got := agentWorld(nil).run(t, "agent", "-bogus")
-	if got.code != 1 || !strings.HasPrefix(got.err, "flag provided but not defined: -bogus\n") {
+	if got.code != 1 || !strings.HasPrefix(got.err, "==> error parsing flags: flag provided but not defined: -bogus\n") {
 		t.Errorf("unknown flag: %+v", got)
 	}
 }

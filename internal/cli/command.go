@@ -21,7 +21,8 @@ type Command struct {
 	Short string // one line without a full stop
 	Long  string // paragraphs for the usage; may be empty
 
-	Flags func(*flag.FlagSet)
+	Flags     func(*flag.FlagSet)
+	FlagError string // comes before what is wrong with a flag
 	// Run does the work; args are the positional arguments. The text of an
 	// error is printed as it is and the exit code is 1, unless the error is an
 	// ExitCode or wraps one.
@@ -118,7 +119,7 @@ func (c *Command) execute(ctx context.Context, env *Env, path string, args []str
 		c.usage(env.Out, path, fs)
 		return 0
 	} else if err != nil {
-		fmt.Fprintf(env.Err, "%v\n\n", err)
+		fmt.Fprintf(env.Err, "%s%v\n\n", c.FlagError, err)
 		c.usage(env.Err, path, fs)
 		return exitFailure
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -18,8 +17,9 @@ type runEnvoy func(env *Env, binary string, bootstrap []byte, args []string) err
 // envoyFlags are those of consul connect envoy (spec: mesh.md section 5).
 type envoyFlags struct {
 	base
-	proxyID, sidecarFor, nodeName string
-	gateway                       gatewayFlags
+	proxyRef
+	nodeName string
+	gateway  gatewayFlags
 
 	bootstrap                    bool
 	binary, version              string
@@ -37,8 +37,7 @@ type envoyFlags struct {
 func (f *envoyFlags) register(fs *flag.FlagSet) {
 	f.client(fs)
 	f.tenancy(fs)
-	fs.StringVar(&f.proxyID, "proxy-id", "", "`ID` of the proxy as it is registered with the agent; also CONNECT_PROXY_ID")
-	fs.StringVar(&f.sidecarFor, "sidecar-for", "", "`ID` of the service whose only sidecar is meant; also CONNECT_SIDECAR_FOR")
+	f.proxyRef.flags(fs)
 	fs.StringVar(&f.nodeName, "node-name", "", "`name` of the node that the proxy is registered on, if that is not the agent's")
 	f.gateway.register(fs)
 	fs.BoolVar(&f.bootstrap, "bootstrap", false, "print Envoy's configuration in place of running Envoy. It holds the token: keep it secret")
@@ -70,8 +69,7 @@ func connectEnvoy(run runEnvoy) *Command {
 		Long:  "The proxy has to be registered with the agent, except for a gateway with -register. Options after -- are Envoy's own.",
 		Flags: f.register,
 		Run: func(ctx context.Context, env *Env, args []string) error {
-			f.proxyID = cmp.Or(f.proxyID, env.Getenv("CONNECT_PROXY_ID"))
-			f.sidecarFor = cmp.Or(f.sidecarFor, env.Getenv("CONNECT_SIDECAR_FOR"))
+			f.orEnv(env)
 			client, err := f.open(env)
 			if err != nil {
 				return err

@@ -27,7 +27,7 @@ import (
 // proxyFlags are those of consul connect proxy (spec: mesh.md section 8).
 type proxyFlags struct {
 	base
-	sidecarFor, proxyID  string
+	proxyRef
 	service, serviceAddr string
 	listen               string
 	upstreams            listFlag
@@ -39,8 +39,7 @@ type proxyFlags struct {
 func (f *proxyFlags) register(fs *flag.FlagSet) {
 	f.client(fs)
 	f.tenancy(fs)
-	fs.StringVar(&f.sidecarFor, "sidecar-for", "", "`ID` of the service whose only sidecar is meant; also CONNECT_SIDECAR_FOR")
-	fs.StringVar(&f.proxyID, "proxy-id", "", "`ID` of the proxy as it is registered with the agent; also CONNECT_PROXY_ID")
+	f.proxyRef.flags(fs)
 	fs.StringVar(&f.service, "service", "", "`name` of the service that the proxy stands in for, if the proxy is not registered")
 	fs.StringVar(&f.serviceAddr, "service-addr", "", "`address:port` of that service; needs -listen")
 	fs.StringVar(&f.listen, "listen", "", "`address:port` that others connect to; needs -service-addr")
@@ -59,8 +58,7 @@ func connectProxy() *Command {
 			"It runs until it is interrupted, and then lets connections finish for up to " + proxy.DefaultDrain.String() + ".",
 		Flags: f.register,
 		Run: func(ctx context.Context, env *Env, args []string) error {
-			f.proxyID = cmp.Or(f.proxyID, env.Getenv("CONNECT_PROXY_ID"))
-			f.sidecarFor = cmp.Or(f.sidecarFor, env.Getenv("CONNECT_SIDECAR_FOR"))
+			f.orEnv(env)
 			client, err := f.open(env)
 			if err != nil {
 				return err

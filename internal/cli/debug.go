@@ -64,15 +64,15 @@ func debugCommand() *Command {
 func (f *debugFlags) check() error {
 	switch {
 	case f.duration < leastDuration:
-		return complain("Capture validation failed: duration must be longer than %s", leastDuration)
+		return complain("==> Capture validation failed: duration must be longer than %s", leastDuration)
 	case f.interval < leastInterval:
-		return complain("Capture validation failed: interval must be longer than %s", leastInterval)
+		return complain("==> Capture validation failed: interval must be longer than %s", leastInterval)
 	case f.duration < f.interval:
-		return complain("Capture validation failed: duration (%s) must be longer than interval (%s)", f.duration, f.interval)
+		return complain("==> Capture validation failed: duration (%s) must be longer than interval (%s)", f.duration, f.interval)
 	}
 	for _, name := range f.capture {
 		if !slices.Contains(captures, name) {
-			return complain("Capture validation failed: %q is none of %s", name, strings.Join(captures, ", "))
+			return complain("==> Capture validation failed: target not found: %s", name)
 		}
 	}
 	if len(f.capture) == 0 {

@@ -113,10 +113,10 @@ func TestDebugAsADirectory(t *testing.T) {
 
 func TestComplaintsOfDebug(t *testing.T) {
 	for _, c := range []struct{ name, command, want string }{
-		{"too short", "debug -duration 1s", "Capture validation failed: duration must be longer than 10s\n"},
-		{"too often", "debug -interval 1s", "Capture validation failed: interval must be longer than 5s\n"},
-		{"no interval fits", "debug -duration 10s", "Capture validation failed: duration (10s) must be longer than interval (30s)\n"},
-		{"unknown", "debug -capture agent -capture nope", "Capture validation failed: \"nope\" is none of agent, host, members, metrics, logs, pprof\n"},
+		{"too short", "debug -duration 1s", "==> Capture validation failed: duration must be longer than 10s\n"},
+		{"too often", "debug -interval 1s", "==> Capture validation failed: interval must be longer than 5s\n"},
+		{"no interval fits", "debug -duration 10s", "==> Capture validation failed: duration (10s) must be longer than interval (30s)\n"},
+		{"unknown", "debug -capture agent -capture nope", "==> Capture validation failed: target not found: nope\n"},
 		{"nobody answers as it should", "debug", "Error querying target agent: /v1/agent/self: Unexpected response code: 404 (nothing is played for GET /v1/agent/self)\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,6 @@ package cli
 func operator() *Command {
 	return &Command{
 		Name: "operator", Short: "Look after the servers of the cluster",
-		Sub: []*Command{operatorAudit(), operatorAutopilot(), operatorRaft()},
+		Sub: []*Command{operatorAudit(), operatorAutopilot(), operatorRaft(), operatorUsage()},
 	}
 }

@@ -49,7 +49,7 @@ func operatorAutopilotSetConfig() *Command {
 	var next api.AutopilotConfiguration
 	var contact, stable time.Duration
 	return &Command{
-		Name: "set-config", Short: "Choose what the leader does about the servers",
+		Name: "set-config", Short: "Choose what the leader does about the servers", FlagError: "Failed to parse args: ",
 		Long: "What no flag speaks of stays as it is.",
 		Flags: func(fs *flag.FlagSet) {
 			flags = fs

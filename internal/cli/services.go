@@ -10,8 +10,8 @@ import (
 // services is the group of what is registered with the agent.
 func services() *Command {
 	return &Command{
-		Name: "services", Short: "Register services with the agent, and deregister them",
-		Sub: []*Command{servicesDeregister(), servicesRegister()},
+		Name: "services", Short: "Register services with the agent, deregister them, and export them",
+		Sub: []*Command{servicesDeregister(), servicesExport(), servicesExported(), servicesRegister()},
 	}
 }
 

@@ -46,7 +46,7 @@ const serverWarning = `==> WARNING: whoever holds the certificate of a server ca
 func tlsCertCreate() *Command {
 	var req certRequest
 	return &Command{
-		Name: "create", Short: "Make the certificate of a server, a client agent or an operator",
+		Name: "create", Short: "Make the certificate of a server, a client agent or an operator", FlagError: "Failed to parse args: ",
 		Long: "The certificate goes into <dc>-<kind>-<domain>-<n>.pem and its key into <dc>-<kind>-<domain>-<n>-key.pem, in the current directory; n is the first number that is free.",
 		Flags: func(fs *flag.FlagSet) {
 			fs.BoolVar(&req.server, "server", false, "for a server")

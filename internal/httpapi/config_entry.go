@@ -2,11 +2,13 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/filter"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -124,6 +126,11 @@ func (a *API) configDelete(r *request) (any, error) {
 
 // exportedServices handles GET /v1/exported-services.
 func (a *API) exportedServices(r *request) (any, error) {
+	expression, err := filter.Parse(r.query.Get("filter"), endpoint.ExportedService{})
+	if err != nil {
+		return nil, err
+	}
 	list, meta, err := a.Entries.Exported(r.Context(), r.caller, r.scope, r.read)
+	list = slices.DeleteFunc(list, func(s endpoint.ExportedService) bool { return !expression.Match(s) })
 	return r.answer(list, meta, err)
 }
