@@ -67,7 +67,8 @@ The system keeps running, with two tasks, web and api. Stop it with Ctrl-C.
 
 In another terminal, be the operator:
   %s
-  consul catalog services -partition demo -namespace '*'
+  consul catalog services -partition demo
+  consul catalog services -partition demo -namespace team-1
   consul acl auth-method list -partition demo
   consul acl token list -partition demo
 

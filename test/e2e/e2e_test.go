@@ -20,9 +20,9 @@ const scriptTime = 3 * time.Minute
 // binaries is the directory of the built commands.
 var binaries string
 
-// TestMain builds the commands, and offers scripts one more: bearer.
+// TestMain builds the commands, and offers scripts some more.
 func TestMain(m *testing.M) {
-	testscript.Main(builder{m}, map[string]func(){"bearer": bearerCommand, "strangers": strangersCommand})
+	testscript.Main(builder{m}, map[string]func(){"bearer": bearerCommand, "fetch": fetchCommand, "strangers": strangersCommand})
 }
 
 // builder runs the tests with the built commands.
@@ -77,6 +77,8 @@ func TestScripts(t *testing.T) {
 			"backend":     cmdBackend,
 			"reaches":     cmdReaches,
 			"hold":        cmdHold,
+			"shows":       cmdShows,
+			"paste":       cmdPaste,
 		},
 	})
 }
