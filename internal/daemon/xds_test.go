@@ -14,6 +14,7 @@ import (
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rbac "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	netrbac "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -177,7 +178,7 @@ func TestAProxyIsToldOfEachChange(t *testing.T) {
 	m.sees(r, "an intention", func() {
 		_, err := m.client.Connect().IntentionUpsert(&api.Intention{SourceName: "shop", DestinationName: "web", Action: api.IntentionActionAllow}, nil)
 		m.must(err)
-	}, func(s xdsreader.State) bool { return strings.Contains(authz(s).String(), "/svc/shop$") })
+	}, func(s xdsreader.State) bool { return strings.Contains(authz(s).String(), "/svc/(?i:shop)$") })
 	m.sees(r, "that it denies now", func() {
 		_, err := m.client.Connect().IntentionUpsert(&api.Intention{SourceName: "shop", DestinationName: "web", Action: api.IntentionActionDeny}, nil)
 		m.must(err)
@@ -323,21 +324,35 @@ func TestOddRequestsDoNotHurt(t *testing.T) {
 	m.sees(good, "the configuration all the same", func() {}, configured)
 }
 
-// A client agent hands on what it reads from servers, and shows over TLS the certificate that it has from them.
+// What counts where no intention does is the policy for that, which is not that of ACLs.
+func TestAProxyIsToldWhatCountsWithoutIntentions(t *testing.T) {
+	m := startMesh(t, func(c *Config) { c.DefaultIntentionPolicy = "allow" }) // with ACLs the default is to deny
+	m.register()
+	r := m.read(xdsreader.Proxy{ID: "web-sidecar-proxy", Token: m.token().SecretID})
+	m.sees(r, "nobody denied", func() {}, func(s xdsreader.State) bool {
+		return configured(s) && authz(s).GetRules().GetAction() == rbac.RBAC_DENY && len(authz(s).GetRules().GetPolicies()) == 0
+	})
+}
+
+// A client agent hands on what it reads from servers, and shows over TLS the certificate that it has from them. Its
+// own default policy is not what counts for connections.
 func TestAProxyOfAClientAgentIsToldOfEachChange(t *testing.T) {
 	cfgs, clients := meshAgents(t, func(c *Config) {
 		c.Ports.GRPC, c.Ports.GRPCTLS, c.TLS.GRPC.UseAutoCert = freePort(t), freePort(t), true
+		c.ACL.DefaultPolicy = "allow"
 	})
 	m := dialMesh(t, cfgs[1], nil)
 	m.register()
 	token := m.token()
 	r := m.read(xdsreader.Proxy{ID: "web-sidecar-proxy", Token: token.SecretID})
-	m.sees(r, "the configuration", func() {}, configured)
+	m.sees(r, "the configuration", func() {}, func(s xdsreader.State) bool {
+		return configured(s) && authz(s).GetRules().GetAction() == rbac.RBAC_ALLOW && len(authz(s).GetRules().GetPolicies()) == 0
+	})
 	m.sees(r, "an instance", func() { m.instance("10.0.0.1", api.HealthPassing) }, located("10.0.0.1 HEALTHY"))
 	m.sees(r, "an intention", func() {
 		_, err := m.client.Connect().IntentionUpsert(&api.Intention{SourceName: "shop", DestinationName: "web", Action: api.IntentionActionAllow}, nil)
 		m.must(err)
-	}, func(s xdsreader.State) bool { return strings.Contains(authz(s).String(), "/svc/shop$") })
+	}, func(s xdsreader.State) bool { return strings.Contains(authz(s).String(), "/svc/(?i:shop)$") })
 
 	roots, _, err := clients[1].Agent().ConnectCARoots(nil)
 	m.must(err)

@@ -216,11 +216,20 @@ func (a *API) intentionMatch(r *request) (any, error) {
 		req.Services = append(req.Services, s)
 	}
 	lists, meta, err := a.Intentions.Match(r.Context(), r.caller, req)
+	r.header.Set("X-Consul-Default-Acl-Policy", string(a.defaultIntention())) // what counts where no intention does
 	byName := map[string][]configentry.Intention{}
 	for i := range lists {
 		byName[names[i]] = lists[i]
 	}
 	return found(r, byName, meta, err)
+}
+
+// defaultIntention is what decides about a connection that no intention is about.
+func (a *API) defaultIntention() configentry.Action {
+	if a.Intentions.DefaultAllow() {
+		return configentry.Allow
+	}
+	return configentry.Deny
 }
 
 // intentionCheck handles GET /v1/connect/intentions/check.

@@ -21,6 +21,8 @@ type facts struct {
 	intentions  *[]configentry.Intention
 	defaults    *configentry.ProxyDefaults
 	mesh        *meshEntry
+
+	defaultAllow bool // known with intentions
 }
 
 // meshEntry is the mesh entry, if there is one.
@@ -86,7 +88,19 @@ func (f *follower) queryIntentions(service string, q *api.QueryOptions) (func(),
 			all = append(all, own)
 		}
 	}
-	return func() { f.known.intentions = &all }, meta, nil
+	return func() { f.known.intentions, f.known.defaultAllow = &all, defaultAllow(meta, f.DefaultAllow) }, meta, nil
+}
+
+// defaultAllow reports what counts where no intention does, as the server says that was asked about them; one that
+// does not say it has this agent's own policy.
+func defaultAllow(meta *api.QueryMeta, own bool) bool {
+	switch meta.DefaultACLPolicy {
+	case "allow":
+		return true
+	case "deny":
+		return false
+	}
+	return own
 }
 
 // intentionOf returns an intention as it was before it became JSON.
@@ -142,7 +156,7 @@ func (f *follower) snapshot() *Snapshot {
 		Datacenter:  f.Datacenter,
 		TrustDomain: f.known.trustDomain,
 		Leaf:        *f.known.leaf, Roots: f.known.roots,
-		Intentions: *f.known.intentions, DefaultAllow: f.DefaultAllow,
+		Intentions: *f.known.intentions, DefaultAllow: f.known.defaultAllow,
 		Mesh: f.known.mesh.Mesh,
 	}
 	s.Proxy.Proxy.Config = merge(central.Config, f.registered.Proxy.Config)

@@ -35,7 +35,7 @@ type Source struct {
 	Services     Services
 	Client       *api.Client // of this agent; its requests carry the token of a proxy, or none
 	Datacenter   string
-	DefaultAllow bool // what decides where no intention does
+	DefaultAllow bool // what decides where no intention does, and servers do not say what does
 	Log          *slog.Logger
 }
 

@@ -27,6 +27,7 @@ type cluster struct {
 	index   uint64
 	bodies  map[string]string // by path; none is 500
 	at      map[string]uint64 // when they changed
+	policy  string            // that answers name; "" is none
 	proxy   *catalog.Service
 	changed chan struct{}
 	tokens  map[string]bool // that requests carried
@@ -87,6 +88,10 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("X-Consul-Index", strconv.FormatUint(c.at[r.URL.Path], 10))
+	if policy := c.policy; policy != "" {
+		w.Header().Set("X-Consul-Lastcontact", "0") // the client reads no further without it
+		w.Header().Set("X-Consul-Default-Acl-Policy", policy)
+	}
 	_, _ = fmt.Fprint(w, body)
 }
 
@@ -192,6 +197,17 @@ func TestASnapshotHasEverything(t *testing.T) {
 	defer c.mu.Unlock()
 	if len(c.tokens) != 1 || !c.tokens["proxy token"] {
 		t.Errorf("tokens that were used: %v", c.tokens)
+	}
+}
+
+func TestServersSayWhatCountsWithoutIntentions(t *testing.T) {
+	for policy, allow := range map[string]bool{"": true, "allow": true, "deny": false} { // the agent's own is to allow
+		c := newCluster()
+		c.policy = policy
+		c.register(sidecar())
+		if s := follow(t, c, permit).until(anything); s.DefaultAllow != allow {
+			t.Errorf("servers say %q: default allow %v", policy, s.DefaultAllow)
+		}
 	}
 }
 
