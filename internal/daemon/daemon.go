@@ -25,7 +25,7 @@ var ErrStopped = errors.New("stopped without leaving")
 // configured not to leave, and otherwise what went wrong.
 func Run(ctx context.Context, cfg Config, opts Options) error {
 	if cfg.Server {
-		defer growHeap()()
+		defer holdBallast()()
 		s, err := newServer(cfg, opts)
 		if err != nil {
 			return err
