@@ -92,11 +92,7 @@ func aclAuthMethodList() *Command {
 	return &Command{
 		Name: "list", Short: "List all auth methods",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); b.formatFlag(fs); b.metaFlag(fs, "meta") },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			methods, _, err := client.ACL().AuthMethodList(b.read(ctx))
 			if err != nil {
 				return complain("Failed to retrieve the auth method list: %w", err)
@@ -106,7 +102,7 @@ func aclAuthMethodList() *Command {
 					entry(w, m.Name, func(w io.Writer) { writeAuthMethodEntry(w, m, b.meta) })
 				}
 			})
-		},
+		}),
 	}
 }
 

@@ -112,11 +112,7 @@ func aclBindingRuleList() *Command {
 			b.metaFlag(fs, "meta")
 			fs.StringVar(&method, "method", "", "list only the rules of the auth method of this `name`")
 		},
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			rules, _, err := client.ACL().BindingRuleList(method, b.read(ctx))
 			if err != nil {
 				return complain("Failed to retrieve the binding rule list: %w", err)
@@ -126,7 +122,7 @@ func aclBindingRuleList() *Command {
 					entry(w, r.ID, func(w io.Writer) { writeBindingRuleBody(w, r, b.meta) })
 				}
 			})
-		},
+		}),
 	}
 }
 

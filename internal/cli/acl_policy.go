@@ -50,17 +50,13 @@ func aclPolicyRead() *Command {
 	return &Command{
 		Name: "read", Short: "Show one policy",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); b.formatFlag(fs); b.metaFlag(fs, "meta"); ref.flags(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			policy, err := readPolicy(client, b.read(ctx), ref)
 			if err != nil {
 				return err
 			}
 			return b.print(env.Out, policy, jsonIndent, func(w io.Writer) { writePolicy(w, policy, b.meta) })
-		},
+		}),
 	}
 }
 
@@ -93,11 +89,7 @@ func aclPolicyDelete() *Command {
 	return &Command{
 		Name: "delete", Short: "Delete a policy",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); ref.flags(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			id, err := ref.resolve(client, b.read(ctx))
 			if err != nil {
 				return err
@@ -108,7 +100,7 @@ func aclPolicyDelete() *Command {
 			}
 			fmt.Fprintf(env.Out, "Policy %q deleted successfully\n", id)
 			return nil
-		},
+		}),
 	}
 }
 
@@ -117,11 +109,7 @@ func aclPolicyList() *Command {
 	return &Command{
 		Name: "list", Short: "List all policies",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); b.formatFlag(fs); b.metaFlag(fs, "meta") },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			policies, _, err := client.ACL().PolicyList(b.read(ctx))
 			if err != nil {
 				return complain("Failed to retrieve the policy list: %w", err)
@@ -131,7 +119,7 @@ func aclPolicyList() *Command {
 					entry(w, p.Name, func(w io.Writer) { writePolicyEntry(w, p, b.meta) })
 				}
 			})
-		},
+		}),
 	}
 }
 

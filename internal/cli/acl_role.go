@@ -47,17 +47,13 @@ func aclRoleRead() *Command {
 	return &Command{
 		Name: "read", Short: "Show one role",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); b.formatFlag(fs); b.metaFlag(fs, "meta"); ref.flags(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			role, err := readRole(client, b.read(ctx), ref)
 			if err != nil {
 				return err
 			}
 			return b.print(env.Out, role, jsonIndent, func(w io.Writer) { writeRole(w, role, b.meta) })
-		},
+		}),
 	}
 }
 
@@ -90,11 +86,7 @@ func aclRoleDelete() *Command {
 	return &Command{
 		Name: "delete", Short: "Delete a role",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); ref.flags(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			id, err := ref.resolve(client, b.read(ctx))
 			if err != nil {
 				return err
@@ -104,7 +96,7 @@ func aclRoleDelete() *Command {
 			}
 			fmt.Fprintf(env.Out, "Role %q deleted successfully\n", id)
 			return nil
-		},
+		}),
 	}
 }
 
@@ -113,11 +105,7 @@ func aclRoleList() *Command {
 	return &Command{
 		Name: "list", Short: "List all roles",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); b.formatFlag(fs); b.metaFlag(fs, "meta") },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			roles, _, err := client.ACL().RoleList(b.read(ctx))
 			if err != nil {
 				return complain("Failed to retrieve the role list: %w", err)
@@ -127,7 +115,7 @@ func aclRoleList() *Command {
 					entry(w, r.Name, func(w io.Writer) { writeRoleBody(block{w, roleWidth}, r, b.meta) })
 				}
 			})
-		},
+		}),
 	}
 }
 

@@ -25,11 +25,7 @@ func aclTemplatedPolicyList() *Command {
 	return &Command{
 		Name: "list", Short: "List all templated policies",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); b.formatFlag(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			list, _, err := client.ACL().TemplatedPolicyList(b.read(ctx))
 			if err != nil {
 				return complain("Failed to retrieve the templated policies list: %w", err)
@@ -40,7 +36,7 @@ func aclTemplatedPolicyList() *Command {
 				}
 				fmt.Fprintln(w)
 			})
-		},
+		}),
 	}
 }
 

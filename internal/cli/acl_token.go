@@ -65,11 +65,7 @@ func aclTokenClone() *Command {
 			ref.flags(fs)
 			fs.StringVar(&description, "description", "", "`words` for the new token; the old token's if empty")
 		},
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			accessor, err := ref.resolve(env, client, b.read(ctx), missingUpdateAccessor)
 			if err != nil {
 				return err
@@ -79,7 +75,7 @@ func aclTokenClone() *Command {
 				return complain("Error cloning token: %w", err)
 			}
 			return b.print(env.Out, token, jsonIndent, func(w io.Writer) { writeToken(w, token, b.meta) })
-		},
+		}),
 	}
 }
 
@@ -89,11 +85,7 @@ func aclTokenDelete() *Command {
 	return &Command{
 		Name: "delete", Short: "Delete a token",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs); ref.flags(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			accessor, err := ref.resolve(env, client, b.read(ctx), missingAccessor)
 			if err != nil {
 				return err
@@ -103,7 +95,7 @@ func aclTokenDelete() *Command {
 			}
 			fmt.Fprintf(env.Out, "Token %q deleted successfully\n", accessor)
 			return nil
-		},
+		}),
 	}
 }
 
@@ -121,13 +113,10 @@ func aclTokenList() *Command {
 			fs.IntVar(&limit, "limit", 0, "list at most `n` tokens, from 1 to 10000; all of them if 0")
 			fs.StringVar(&after, "after", "", "the `place` to go on from, as an earlier list with -limit said")
 		},
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			var tokens []*api.ACLTokenListEntry
-			next := ""
+			var next string
+			var err error
 			if limit != 0 || after != "" {
 				tokens, next, err = tokenPage(ctx, env, &b, limit, after)
 			} else {
@@ -144,7 +133,7 @@ func aclTokenList() *Command {
 					writeToken(w, tokenOfEntry(t), b.meta)
 				}
 			})
-		},
+		}),
 	}
 }
 

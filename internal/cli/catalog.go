@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/hashicorp/consul/api"
 )
 
 // catalogGroup is the group of what servers know about nodes and services.
@@ -23,21 +25,14 @@ func catalogDatacenters() *Command {
 	return &Command{
 		Name: "datacenters", Short: "List the known datacenters",
 		Flags: func(fs *flag.FlagSet) { b.server(fs) },
-		Run: func(_ context.Context, env *Env, args []string) error {
-			if err := noArguments(args); err != nil {
-				return err
-			}
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.callingAlone(func(_ context.Context, env *Env, client *api.Client) error {
 			list, err := client.Catalog().Datacenters()
 			if err != nil {
 				return complain("Error listing datacenters: %w", err)
 			}
 			printLines(env.Out, list)
 			return nil
-		},
+		}),
 	}
 }
 

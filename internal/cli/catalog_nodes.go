@@ -29,14 +29,7 @@ func catalogNodes() *Command {
 			fs.StringVar(&service, "service", "", "list only the nodes that have an instance of this service, by its `name`")
 			fs.StringVar(&filter, "filter", "", "`expression` that selects nodes")
 		},
-		Run: func(ctx context.Context, env *Env, args []string) error {
-			if err := noArguments(args); err != nil {
-				return err
-			}
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.callingAlone(func(ctx context.Context, env *Env, client *api.Client) error {
 			q := b.read(ctx)
 			q.Near, q.NodeMeta, q.Filter = near, meta.pairs, filter
 			nodes, err := listNodes(client, service, q)
@@ -55,7 +48,7 @@ func catalogNodes() *Command {
 			return writeTable(env.Out, []string{"Node", "ID", "Address", "DC"}, nodes, func(n *api.Node) []string {
 				return []string{n.Node, n.ID[:min(shortID, len(n.ID))], n.Address, n.Datacenter}
 			})
-		},
+		}),
 	}
 }
 

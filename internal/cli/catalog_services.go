@@ -26,14 +26,7 @@ func catalogServices() *Command {
 			fs.Var(&meta, "node-meta", "`key=value` that the metadata of a service's node must have. May be repeated")
 			fs.BoolVar(&tags, "tags", false, "also show the tags of each service")
 		},
-		Run: func(ctx context.Context, env *Env, args []string) error {
-			if err := noArguments(args); err != nil {
-				return err
-			}
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.callingAlone(func(ctx context.Context, env *Env, client *api.Client) error {
 			q := b.read(ctx)
 			q.NodeMeta = meta.pairs
 			services, err := listServices(client, node, q)
@@ -54,7 +47,7 @@ func catalogServices() *Command {
 				fmt.Fprintf(table, "%s\t%s\n", name, strings.Join(services[name], ","))
 			}
 			return table.Flush()
-		},
+		}),
 	}
 }
 

@@ -22,11 +22,7 @@ func connectCAGetConfig() *Command {
 	return &Command{
 		Name: "get-config", Short: "Show the configuration of the mesh CA as JSON",
 		Flags: func(fs *flag.FlagSet) { b.server(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			c, _, err := client.Connect().CAGetConfig(b.read(ctx))
 			if err != nil {
 				return complain("Error querying CA configuration: %w", err)
@@ -37,7 +33,7 @@ func connectCAGetConfig() *Command {
 			}
 			fmt.Fprintln(env.Out, string(text))
 			return nil
-		},
+		}),
 	}
 }
 

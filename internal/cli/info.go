@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/hashicorp/consul/api"
 )
 
 func info() *Command {
@@ -13,11 +15,7 @@ func info() *Command {
 	return &Command{
 		Name: "info", Short: "Show the figures that an agent keeps about itself",
 		Flags: func(fs *flag.FlagSet) { b.client(fs) },
-		Run: func(_ context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(_ context.Context, env *Env, client *api.Client) error {
 			self, err := client.Agent().Self()
 			if err != nil {
 				return complain("Error querying agent: %w", err)
@@ -31,6 +29,6 @@ func info() *Command {
 				}
 			}
 			return nil
-		},
+		}),
 	}
 }

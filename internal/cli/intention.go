@@ -81,17 +81,10 @@ func (c *conn) mayConnect(ctx context.Context, env *Env, args []string) (bool, e
 }
 
 func intentionList() *Command {
-	var c conn
+	var c base
 	return &Command{
 		Name: "list", Short: "List intentions, in the order in which they count", Flags: c.intentionFlags,
-		Run: func(ctx context.Context, env *Env, args []string) error {
-			if err := noArguments(args); err != nil {
-				return err
-			}
-			client, err := c.open(env)
-			if err != nil {
-				return err
-			}
+		Run: c.callingAlone(func(ctx context.Context, env *Env, client *api.Client) error {
 			list, _, err := client.Connect().Intentions(c.read(ctx))
 			if err != nil {
 				return complain("Failed to retrieve the intentions list: %w", err)
@@ -106,7 +99,7 @@ func intentionList() *Command {
 				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", i.ID, i.SourceString(), intentionAction(i), i.DestinationString(), i.Precedence)
 			}
 			return table.Flush()
-		},
+		}),
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+
+	"github.com/hashicorp/consul/api"
 )
 
 func leave() *Command {
@@ -33,16 +35,12 @@ func reload() *Command {
 	return &Command{
 		Name: "reload", Short: "Make an agent read its configuration files again",
 		Flags: func(fs *flag.FlagSet) { b.client(fs) },
-		Run: func(_ context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(_ context.Context, env *Env, client *api.Client) error {
 			if err := client.Agent().Reload(); err != nil {
 				return complain("Error reloading: %w", err)
 			}
 			fmt.Fprintln(env.Out, "Configuration reload triggered")
 			return nil
-		},
+		}),
 	}
 }

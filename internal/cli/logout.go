@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"flag"
+
+	"github.com/hashicorp/consul/api"
 )
 
 func logout() *Command {
@@ -11,15 +13,11 @@ func logout() *Command {
 		Name: "logout", Short: "Destroy the token of a login",
 		Long:  "The token is the one that the command sends: -token-file, -token or the environment.",
 		Flags: func(fs *flag.FlagSet) { b.acl(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			if _, err := client.ACL().Logout(b.write(ctx)); err != nil {
 				return complain("Error destroying token: %w", err)
 			}
 			return nil
-		},
+		}),
 	}
 }

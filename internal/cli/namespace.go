@@ -66,11 +66,7 @@ func namespaceList() *Command {
 	return &Command{
 		Name: "list", Short: "List all namespaces",
 		Flags: func(fs *flag.FlagSet) { b.namespaceFlags(fs); b.formatFlag(fs); b.metaFlag(fs, "meta") },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			list, _, err := client.Namespaces().List(b.read(ctx))
 			if err != nil {
 				return complain("Failed to retrieve the namespace list: %w", err)
@@ -81,7 +77,7 @@ func namespaceList() *Command {
 				}
 				fmt.Fprintln(w)
 			})
-		},
+		}),
 	}
 }
 

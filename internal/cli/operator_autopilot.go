@@ -25,11 +25,7 @@ func operatorAutopilotGetConfig() *Command {
 	return &Command{
 		Name: "get-config", Short: "Show what was chosen",
 		Flags: func(fs *flag.FlagSet) { b.server(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			c, err := client.Operator().AutopilotGetConfiguration(b.read(ctx))
 			if err != nil {
 				return complain("Error querying Autopilot configuration: %w", err)
@@ -39,7 +35,7 @@ func operatorAutopilotGetConfig() *Command {
 				c.CleanupDeadServers, c.LastContactThreshold, c.MaxTrailingLogs, c.MinQuorum,
 				c.ServerStabilizationTime, c.RedundancyZoneTag, c.DisableUpgradeMigration, c.UpgradeVersionTag)
 			return nil
-		},
+		}),
 	}
 }
 
@@ -63,11 +59,7 @@ func operatorAutopilotSetConfig() *Command {
 			fs.BoolVar(&next.DisableUpgradeMigration, "disable-upgrade-migration", false, "kept, but nothing acts on it")
 			fs.StringVar(&next.UpgradeVersionTag, "upgrade-version-tag", "", "node meta `key`; kept, but nothing acts on it")
 		},
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			config, err := client.Operator().AutopilotGetConfiguration(b.read(ctx))
 			if err != nil {
 				return complain("Error querying Autopilot configuration: %w", err)
@@ -83,7 +75,7 @@ func operatorAutopilotSetConfig() *Command {
 			}
 			fmt.Fprintln(env.Out, "Configuration updated!")
 			return nil
-		},
+		}),
 	}
 }
 
@@ -114,17 +106,13 @@ func operatorAutopilotState() *Command {
 	return &Command{
 		Name: "state", Short: "Show how healthy the servers are",
 		Flags: func(fs *flag.FlagSet) { b.server(fs); b.formatFlag(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			state, err := client.Operator().AutopilotState(b.read(ctx))
 			if err != nil {
 				return complain("Error querying Autopilot state: %w", err)
 			}
 			return b.print(env.Out, state, jsonIndent, func(w io.Writer) { writeAutopilotState(w, state) })
-		},
+		}),
 	}
 }
 

@@ -22,11 +22,7 @@ func operatorRaftListPeers() *Command {
 		Name: "list-peers", Short: "List the servers that replicate",
 		Long:  "With -stale, a server answers even where there is no leader.",
 		Flags: func(fs *flag.FlagSet) { b.server(fs) },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			config, err := client.Operator().RaftGetConfiguration(b.read(ctx))
 			if err != nil {
 				return complain("Error getting peers: Failed to retrieve raft configuration: %w", err)
@@ -40,7 +36,7 @@ func operatorRaftListPeers() *Command {
 			return writeTable(env.Out, []string{
 				"Node", "ID", "Address", "State", "Voter", "RaftProtocol", "Commit Index", "Trails Leader By",
 			}, config.Servers, func(s *api.RaftServer) []string { return peerRow(s, last) })
-		},
+		}),
 	}
 }
 
@@ -102,11 +98,7 @@ func operatorRaftTransferLeader() *Command {
 			b.server(fs)
 			fs.StringVar(&id, "id", "", "`ID` of the server that is to lead; any if empty")
 		},
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			answer, err := client.Operator().RaftLeaderTransfer(id, b.read(ctx))
 			if err != nil {
 				return complain("Error transfering leadership: Failed to transfer leadership %w", err)
@@ -116,6 +108,6 @@ func operatorRaftTransferLeader() *Command {
 			}
 			fmt.Fprintln(env.Out, "Success")
 			return nil
-		},
+		}),
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -23,6 +24,27 @@ func (b *base) open(env *Env) (*api.Client, error) {
 		return nil, err
 	}
 	return b.conn.open(env)
+}
+
+// calling is the Run of a command that calls the API and ignores positional arguments.
+func (b *base) calling(run func(ctx context.Context, env *Env, client *api.Client) error) func(context.Context, *Env, []string) error {
+	return func(ctx context.Context, env *Env, _ []string) error {
+		client, err := b.open(env)
+		if err != nil {
+			return err
+		}
+		return run(ctx, env, client)
+	}
+}
+
+// callingAlone is the Run of a command that calls the API and refuses positional arguments.
+func (b *base) callingAlone(run func(ctx context.Context, env *Env, client *api.Client) error) func(context.Context, *Env, []string) error {
+	return func(ctx context.Context, env *Env, args []string) error {
+		if err := noArguments(args); err != nil {
+			return err
+		}
+		return b.calling(run)(ctx, env, args)
+	}
 }
 
 // acl registers the flags of a command in the acl group.

@@ -190,11 +190,7 @@ func partitionList() *Command {
 	return &Command{
 		Name: "list", Short: "List all partitions",
 		Flags: func(fs *flag.FlagSet) { b.server(fs); b.formatFlag(fs); b.metaFlag(fs, "show-meta") },
-		Run: func(ctx context.Context, env *Env, _ []string) error {
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.calling(func(ctx context.Context, env *Env, client *api.Client) error {
 			list, _, err := client.Partitions().List(ctx, b.read(ctx))
 			if err != nil {
 				return complain("Failed to retrieve the partition list: %w", err)
@@ -205,7 +201,7 @@ func partitionList() *Command {
 				}
 				fmt.Fprintln(w)
 			})
-		},
+		}),
 	}
 }
 

@@ -133,14 +133,7 @@ func servicesExported() *Command {
 			b.formatFlag(fs)
 			fs.StringVar(&filter, "filter", "", "`expression` that selects services")
 		},
-		Run: func(ctx context.Context, env *Env, args []string) error {
-			if err := noArguments(args); err != nil {
-				return err
-			}
-			client, err := b.open(env)
-			if err != nil {
-				return err
-			}
+		Run: b.callingAlone(func(ctx context.Context, env *Env, client *api.Client) error {
 			q := b.read(ctx)
 			q.Filter = filter
 			list, _, err := client.ExportedServices(q)
@@ -158,6 +151,6 @@ func servicesExported() *Command {
 				func(s api.ResolvedExportedService) []string {
 					return []string{s.Service, s.Partition, s.Namespace, strings.Join(s.Consumers.Peers, ", "), strings.Join(s.Consumers.Partitions, ", ")}
 				})
-		},
+		}),
 	}
 }
