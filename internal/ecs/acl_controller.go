@@ -32,13 +32,12 @@ type controller struct {
 
 func aclController(ctx context.Context, env *Env, args []string) error {
 	fs := flag.NewFlagSet("acl-controller", flag.ContinueOnError)
-	fs.SetOutput(env.Err)
 	path := fs.String("iam-role-path", "", "`path` of the IAM roles to trust; every role if empty")
 	enabled := fs.Bool("partitions-enabled", false, "tasks and their objects live in an admin partition")
 	partition := fs.String("partition", "", "admin `partition` of the tasks; default if empty")
 	level := fs.String("log-level", "INFO", "least important `level` of messages")
-	if err := fs.Parse(args); err != nil {
-		return exitCode(1)
+	if err := env.parse(fs, args); err != nil {
+		return err
 	}
 	if err := noArguments(fs.Args()); err != nil {
 		return err

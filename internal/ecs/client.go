@@ -48,7 +48,6 @@ type clientRun struct {
 func client(ctx context.Context, env *Env, args []string) error {
 	c := &clientRun{secrets: &secretReader{getenv: env.Getenv}}
 	fs := flag.NewFlagSet("client", flag.ContinueOnError)
-	fs.SetOutput(env.Err)
 	check := fs.Bool("check", false, "only tell whether the task's agent is ready: exit with 0 if it knows a leader")
 	fs.StringVar(&c.method, "method", aclsetup.DefaultClientMethod, "auth method's `name`")
 	fs.StringVar(&c.datacenter, "datacenter", "", "`datacenter`; CONSUL_DATACENTER, or dc1, if empty")
@@ -56,8 +55,8 @@ func client(ctx context.Context, env *Env, args []string) error {
 	fs.DurationVar(&c.interval, "secrets-interval", 5*time.Minute, "how often secrets by ARN are read again")
 	fs.Func("retry-join", "`address` of servers to join, or provider=aws …; repeat for more", list(&c.retryJoin))
 	fs.Func("config-file", "further configuration `file` of the agent, which counts before what is written here; repeat for more", list(&c.extra))
-	if err := fs.Parse(args); err != nil {
-		return exitCode(1)
+	if err := env.parse(fs, args); err != nil {
+		return err
 	}
 	if err := noArguments(fs.Args()); err != nil {
 		return err

@@ -4,8 +4,10 @@
 package ecs
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,18 +38,19 @@ func OSEnv() *Env {
 type command struct {
 	name, short string
 	run         func(ctx context.Context, env *Env, args []string) error
+	plain       bool // it has no flags
 }
 
 func commands() []command {
 	return []command{
-		{"acl-controller", "Sets up auth methods and rules, and removes tokens of tasks that are gone", aclController},
-		{"app-entrypoint", "Runs the application and delays its end", appEntrypoint},
-		{"client", "Runs the task's Consul client agent", client},
-		{"envoy-entrypoint", "Runs Envoy until the application has stopped", envoyEntrypoint},
-		{"health-sync", "Reports the health of containers, and logs out at the end", healthSync},
-		{"mesh-init", "Logs in, registers the service and its proxy, and writes Envoy's bootstrap", meshInit},
-		{"net-dial", "Exits with 0 if host:port takes a connection", netDial},
-		{"version", "Prints the version", printVersion},
+		{"acl-controller", "Sets up auth methods and rules, and removes tokens of tasks that are gone", aclController, false},
+		{"app-entrypoint", "Runs the application and delays its end", appEntrypoint, false},
+		{"client", "Runs the task's Consul client agent", client, false},
+		{"envoy-entrypoint", "Runs Envoy until the application has stopped", envoyEntrypoint, false},
+		{"health-sync", "Reports the health of containers, and logs out at the end", healthSync, true},
+		{"mesh-init", "Logs in, registers the service and its proxy, and writes Envoy's bootstrap", meshInit, true},
+		{"net-dial", "Exits with 0 if host:port takes a connection", netDial, true},
+		{"version", "Prints the version", printVersion, true},
 	}
 }
 
@@ -64,10 +67,11 @@ func Run(ctx context.Context, env *Env, args []string) int {
 		return 127
 	}
 	name := args[0]
-	switch name {
-	case "help", "-h", "-help", "--help":
+	if name == "help" || isHelp(name) {
 		fmt.Fprint(env.Out, usage())
 		return 0
+	}
+	switch name {
 	case "-v", "-version", "--version":
 		name = "version"
 	}
@@ -76,6 +80,10 @@ func Run(ctx context.Context, env *Env, args []string) int {
 	if i < 0 {
 		fmt.Fprintf(env.Err, "Unknown command %q\n\n%s", args[0], usage())
 		return 127
+	}
+	if all[i].plain && len(args) > 1 && isHelp(args[1]) {
+		fmt.Fprintf(env.Out, "Usage: consul-ecs %s\n\n  %s.\n", name, all[i].short)
+		return 0
 	}
 	err := all[i].run(ctx, env, args[1:])
 	var code exitCode
@@ -88,6 +96,24 @@ func Run(ctx context.Context, env *Env, args []string) int {
 		fmt.Fprintln(env.Err, err)
 		return 1
 	}
+}
+
+func isHelp(arg string) bool { return slices.Contains([]string{"-h", "-help", "--help"}, arg) }
+
+// parse reads the flags of a command. Whoever asks for help gets it on the standard output.
+func (env *Env) parse(fs *flag.FlagSet, args []string) error {
+	var said bytes.Buffer
+	fs.SetOutput(&said)
+	err := fs.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, _ = said.WriteTo(env.Out)
+		return exitCode(0)
+	}
+	if err != nil {
+		_, _ = said.WriteTo(env.Err)
+		return exitCode(1)
+	}
+	return nil
 }
 
 func usage() string {

@@ -31,10 +31,9 @@ type entrypoint struct {
 
 // entrypointFlags reads the flags that both entrypoints have, and the child's command.
 func entrypointFlags(env *Env, fs *flag.FlagSet, args []string) (*exec.Cmd, *slog.Logger, error) {
-	fs.SetOutput(env.Err)
 	level := fs.String("log-level", "INFO", "least important `level` of messages")
-	if err := fs.Parse(args); err != nil {
-		return nil, nil, exitCode(1)
+	if err := env.parse(fs, args); err != nil {
+		return nil, nil, err
 	}
 	if fs.NArg() == 0 {
 		return nil, nil, errors.New("command is required")

@@ -28,6 +28,13 @@ func configured(env *Env) (inTask, error) {
 	if err != nil {
 		return inTask{}, err
 	}
+	if config.ConsulLogin.Enabled {
+		said := loginRequest{meta: map[string]string{}}
+		if err := said.extra(config.ConsulLogin.ExtraLoginFlags); err != nil {
+			return inTask{}, err
+		}
+		said.servers.use(config)
+	}
 	log, err := env.logger(config.LogLevel)
 	return inTask{config: config, log: log, getenv: env.Getenv}, err
 }

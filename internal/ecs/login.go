@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -30,6 +31,24 @@ type loginRequest struct {
 	aws                  awsiam.BearerInput
 	file                 string      // where the secret goes
 	mode                 os.FileMode // of that file
+	servers              servers     // where to log in, as far as extraLoginFlags say
+}
+
+// servers is how the servers are reached. What is empty is as configured.
+type servers struct{ addr, caFile, name string }
+
+// use makes the servers of extraLoginFlags those of the configuration: whoever logs in there renews the token and
+// logs out there.
+func (s servers) use(c *ecsconfig.Config) {
+	c.ConsulHTTPAddr, c.ConsulCACertFile = cmp.Or(s.addr, c.ConsulHTTPAddr), cmp.Or(s.caFile, c.ConsulCACertFile)
+	if s.name != "" {
+		said := ecsconfig.Servers{}
+		if c.ConsulServers != nil {
+			said = *c.ConsulServers
+		}
+		said.HTTP.TLSServerName = s.name
+		c.ConsulServers = &said
+	}
 }
 
 // request is the login, described by the configuration of the task, whose token goes to file. What
@@ -81,6 +100,12 @@ func (r *loginRequest) extra(args []string) error {
 	fs.StringVar(&r.aws.Region, "aws-region", r.aws.Region, "")
 	fs.StringVar(&r.aws.STSEndpoint, "aws-sts-endpoint", r.aws.STSEndpoint, "")
 	fs.StringVar(&r.aws.ServerIDHeaderValue, "aws-server-id-header-value", r.aws.ServerIDHeaderValue, "")
+	fs.StringVar(&r.aws.AccessKeyID, "aws-access-key-id", r.aws.AccessKeyID, "")
+	fs.Func("aws-secret-access-key", "", func(text string) error { r.aws.SecretAccessKey = logging.Secret(text); return nil })
+	fs.Func("aws-session-token", "", func(text string) error { r.aws.SessionToken = logging.Secret(text); return nil })
+	fs.StringVar(&r.servers.addr, "http-addr", "", "")
+	fs.StringVar(&r.servers.caFile, "ca-file", "", "")
+	fs.StringVar(&r.servers.name, "tls-server-name", "", "")
 	fs.BoolVar(&r.aws.IncludeEntity, "aws-include-entity", r.aws.IncludeEntity, "")
 	fs.Bool("aws-auto-bearer-token", true, "") // always
 	fs.String("type", "", "")                  // for the reader

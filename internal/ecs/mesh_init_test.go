@@ -175,10 +175,44 @@ func TestFlagsOfLogin(t *testing.T) {
 	if r.partition != "p1" || r.namespace != "n1" || r.meta["a"] != "b" || r.aws.Region != "eu-west-1" || r.aws.IncludeEntity || r.aws.ServerIDHeaderValue != "s" {
 		t.Errorf("with flags: %+v", r)
 	}
+	r, err = login("-aws-access-key-id", "AKID", "-aws-secret-access-key", "hidden", "-aws-session-token=st", "-http-addr", "https://other:8501", "-ca-file", "/ca", "-tls-server-name", "server.dc1.consul")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.aws.AccessKeyID != "AKID" || r.aws.SecretAccessKey.Reveal() != "hidden" || r.aws.SessionToken.Reveal() != "st" ||
+		r.servers != (servers{"https://other:8501", "/ca", "server.dc1.consul"}) {
+		t.Errorf("with flags of a connection: %+v", r.servers)
+	}
 	for _, wrong := range [][]string{{"-nope"}, {"more"}, {"-meta", "x"}} {
 		if _, err := login(wrong...); err == nil || !strings.Contains(err.Error(), "consulLogin.extraLoginFlags") {
 			t.Errorf("%q: %v", wrong, err)
 		}
+	}
+}
+
+// Where extraLoginFlags log in, the token is renewed and the task logs out.
+func TestTheServersOfLoginFlags(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct{ name, config, addr, caFile, serverName string }{
+		{"as configured", `"extraLoginFlags":["-partition","p"]`, "https://a:8501", "/a.pem", ""},
+		{"as flags say", `"extraLoginFlags":["-http-addr","https://b:8501","-ca-file=/b.pem","-tls-server-name","b"]`, "https://b:8501", "/b.pem", "b"},
+	} {
+		env := w.env(`{"bootstrapDir":"/consul","consulHTTPAddr":"https://a:8501","consulCACertFile":"/a.pem","consulLogin":{"enabled":true,`+c.config+`}}`, nil)
+		in, err := configured(env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := ""
+		if s := in.config.ConsulServers; s != nil {
+			name = s.HTTP.TLSServerName
+		}
+		if in.config.ConsulHTTPAddr != c.addr || in.config.ConsulCACertFile != c.caFile || name != c.serverName {
+			t.Errorf("%s: %s %s %s", c.name, in.config.ConsulHTTPAddr, in.config.ConsulCACertFile, name)
+		}
+	}
+	env := w.env(`{"bootstrapDir":"/consul","consulLogin":{"enabled":true,"extraLoginFlags":["-nope"]}}`, nil)
+	if _, err := configured(env); err == nil || !strings.Contains(err.Error(), "consulLogin.extraLoginFlags: flag provided but not defined: -nope") {
+		t.Errorf("%v", err)
 	}
 }
 
