@@ -319,7 +319,7 @@ func TestReloadReplacesCertificateAndTokensOrNothing(t *testing.T) {
 func TestAgentTokensArePersisted(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.ACL.TokenPersistence = true
-	cfg.ACL.Tokens.Default = "from-the-file"
+	cfg.ACL.Tokens.Default, cfg.ACL.Tokens.Replication = "from-the-file", "configured"
 	tokens, err := agentTokens(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -331,9 +331,13 @@ func TestAgentTokensArePersisted(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the file: %v, %v", info, err)
 	}
+	cfg.ACL.Tokens.Replication = "configured anew"
 	again, err := agentTokens(cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := again.Get("replication"); !got.Equal(logging.Secret("configured anew")) {
+		t.Error("a configured token was kept when another one was set")
 	}
 	if got := again.Get("default"); !got.Equal(logging.Secret("from-the-api")) {
 		t.Error("the token that was set is lost")

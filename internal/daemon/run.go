@@ -217,9 +217,7 @@ func (b *base) reload() error {
 	}
 	old := b.current.Swap(&next)
 	b.changeWatches(old, &next)
-	if err := b.applyTokens(old.ACL.Tokens.byKind(), next.ACL.Tokens.byKind()); err != nil {
-		return err
-	}
+	b.applyTokens(old.ACL.Tokens.byKind(), next.ACL.Tokens.byKind())
 	if err := b.loadLocal(); err != nil {
 		return err
 	}

@@ -46,19 +46,16 @@ func (f tokenFile) load() (map[string]logging.Secret, error) {
 // agentTokens returns the tokens the agent starts with: what was kept wins
 // over the configuration.
 func agentTokens(cfg Config) (*httpapi.AgentTokens, error) {
-	start := cfg.ACL.Tokens.byKind()
+	configured := cfg.ACL.Tokens.byKind()
 	if !cfg.ACL.TokenPersistence || cfg.DataDir == "" {
-		return httpapi.NewAgentTokens(start, nil), nil
+		return httpapi.NewAgentTokens(configured, nil, nil), nil
 	}
 	file := tokenFile{path: filepath.Join(cfg.DataDir, "acl-tokens.json")}
 	kept, err := file.load()
 	if err != nil {
 		return nil, err
 	}
-	for kind, secret := range kept {
-		start[kind] = secret
-	}
-	return httpapi.NewAgentTokens(start, file), nil
+	return httpapi.NewAgentTokens(configured, kept, file), nil
 }
 
 // byKind returns the tokens under the names that the API has for them.
@@ -78,16 +75,11 @@ func (b *base) agentToken() logging.Secret {
 	return cmp.Or(b.tokens.Get(httpapi.TokenAgent), b.tokens.Get(httpapi.TokenDefault))
 }
 
-// applyTokens sets the tokens that a reload has changed; those that were set over the
-// API since stay.
-func (b *base) applyTokens(old, next map[string]logging.Secret) error {
+// applyTokens takes over the tokens that a reload has changed.
+func (b *base) applyTokens(old, next map[string]logging.Secret) {
 	for kind, secret := range next {
-		if old[kind].Equal(secret) {
-			continue
-		}
-		if err := b.tokens.Set(kind, secret); err != nil {
-			return err
+		if !old[kind].Equal(secret) {
+			b.tokens.Configure(kind, secret)
 		}
 	}
-	return nil
 }

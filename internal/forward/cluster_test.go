@@ -133,7 +133,7 @@ func (s *server) api(id string, log *slog.Logger) *httpapi.API {
 	return &httpapi.API{
 		Resolver: resolver, Tokens: &endpoint.Tokens{Backend: b}, Policies: &endpoint.Policies{Backend: b},
 		Datacenter: "dc1", NodeName: id, Log: log, Forward: s.forward,
-		Agent:   httpapi.Agent{Tokens: httpapi.NewAgentTokens(nil, nil)},
+		Agent:   httpapi.Agent{Tokens: httpapi.NewAgentTokens(nil, nil, nil)},
 		Cluster: httpapi.Cluster{Raft: s.node, Resolver: resolver},
 	}
 }

@@ -40,7 +40,7 @@ func TestAgentTokenSet(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var file tokenFile
-			w := newWorld(t, func(a *API) { a.Agent.Tokens = NewAgentTokens(nil, &file) })
+			w := newWorld(t, func(a *API) { a.Agent.Tokens = NewAgentTokens(nil, nil, &file) })
 			rec := w.call("PUT", "/v1/agent/token/"+c.kind, c.body, asManagement)
 			if rec.Code != c.code || rec.Body.String() != c.text {
 				t.Fatalf("%d %s", rec.Code, rec.Body)
@@ -55,18 +55,27 @@ func TestAgentTokenSet(t *testing.T) {
 	}
 }
 
-func TestAgentTokensAreClearedByAnEmptyOne(t *testing.T) {
+func TestAgentTokensThatWereSetAreKept(t *testing.T) {
 	var file tokenFile
-	tokens := NewAgentTokens(map[string]logging.Secret{TokenAgent: "a", TokenDNS: "", TokenDefault: "d"}, &file)
+	tokens := NewAgentTokens(map[string]logging.Secret{TokenAgent: "a", TokenDNS: "", TokenDefault: "d"}, map[string]logging.Secret{TokenReplication: "r", TokenAgent: "b"}, &file)
+	check(t, tokens.Set(TokenRecovery, "s"))
+	if want := map[string]logging.Secret{TokenReplication: "r", TokenAgent: "b", TokenRecovery: "s"}; !maps.Equal(file.saved, want) {
+		t.Errorf("%d saved: the configuration's are among them", len(file.saved))
+	}
 	check(t, tokens.Set(TokenAgent, ""))
-	if len(file.saved) != 1 || file.saved[TokenDefault] != "d" || tokens.Get(TokenAgent) != "" {
-		t.Fatalf("%d saved", len(file.saved))
+	if tokens.Get(TokenAgent) != "" || file.saved[TokenAgent] != "" {
+		t.Error("an empty one does not clear it")
+	}
+	tokens.Configure(TokenDefault, "e")
+	tokens.Configure(TokenReplication, "another")
+	if tokens.Get(TokenDefault) != "e" || tokens.Get(TokenReplication) != "r" {
+		t.Error("a changed configuration does not count, or counts above what was set")
 	}
 }
 
 func TestAgentTokenThatCannotBeKeptIsNotSet(t *testing.T) {
 	w := newWorld(t, func(a *API) {
-		a.Agent.Tokens = NewAgentTokens(map[string]logging.Secret{TokenAgent: "old"}, &tokenFile{err: errors.New("disk full")})
+		a.Agent.Tokens = NewAgentTokens(map[string]logging.Secret{TokenAgent: "old"}, nil, &tokenFile{err: errors.New("disk full")})
 	})
 	if rec := w.call("PUT", "/v1/agent/token/agent", `{"Token":"new"}`, asManagement); rec.Code != 500 {
 		t.Fatalf("%d %s", rec.Code, rec.Body)

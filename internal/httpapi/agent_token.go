@@ -30,7 +30,7 @@ var tokenKinds = map[string]string{
 	TokenDNS:          TokenDNS,
 }
 
-// TokenFile keeps an agent's tokens beyond its life. Save replaces what is kept.
+// TokenFile keeps an agent's tokens beyond its life: those that were set, not those of its configuration. Save replaces what is kept.
 type TokenFile interface {
 	Save(tokens map[string]logging.Secret) error
 }
@@ -43,17 +43,20 @@ type AgentTokens struct {
 	file TokenFile
 
 	mu     sync.RWMutex
-	tokens map[string]logging.Secret // guarded by mu; no empty values
+	tokens map[string]logging.Secret // guarded by mu, as the next; no empty values
+	kept   map[string]logging.Secret // in file
 }
 
-// NewAgentTokens returns the tokens that an agent starts with. What is set
-// later is kept in file; nil keeps nothing.
-func NewAgentTokens(start map[string]logging.Secret, file TokenFile) *AgentTokens {
-	t := &AgentTokens{file: file, tokens: maps.Clone(start)}
-	if t.tokens == nil {
-		t.tokens = map[string]logging.Secret{}
-	}
-	maps.DeleteFunc(t.tokens, func(_ string, s logging.Secret) bool { return s == "" })
+// NewAgentTokens returns the tokens that an agent starts with: those of its configuration, and in their place those that
+// file kept. What is set later is kept in file; nil keeps nothing.
+func NewAgentTokens(configured, kept map[string]logging.Secret, file TokenFile) *AgentTokens {
+	t := &AgentTokens{file: file, tokens: map[string]logging.Secret{}, kept: map[string]logging.Secret{}}
+	maps.Copy(t.tokens, configured)
+	maps.Copy(t.tokens, kept)
+	maps.Copy(t.kept, kept)
+	empty := func(_ string, s logging.Secret) bool { return s == "" }
+	maps.DeleteFunc(t.tokens, empty)
+	maps.DeleteFunc(t.kept, empty)
 	return t
 }
 
@@ -82,18 +85,37 @@ func (t *AgentTokens) Set(kind string, secret logging.Secret) error {
 func (t *AgentTokens) set(kind string, secret logging.Secret) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	changed := maps.Clone(t.tokens)
+	if t.file != nil {
+		kept := with(t.kept, kind, secret)
+		if err := t.file.Save(kept); err != nil {
+			return err
+		}
+		t.kept = kept
+	}
+	t.tokens = with(t.tokens, kind, secret)
+	return nil
+}
+
+// Configure takes over a token from a configuration that has changed, unless one that was set is kept in its place.
+func (t *AgentTokens) Configure(kind string, secret logging.Secret) {
+	t.mu.Lock()
+	if _, kept := t.kept[kind]; !kept {
+		t.tokens = with(t.tokens, kind, secret)
+	}
+	t.mu.Unlock()
+	if t.Changed != nil {
+		t.Changed()
+	}
+}
+
+// with returns tokens with that of a kind replaced, or with "" removed.
+func with(tokens map[string]logging.Secret, kind string, secret logging.Secret) map[string]logging.Secret {
+	changed := maps.Clone(tokens)
 	changed[kind] = secret
 	if secret == "" {
 		delete(changed, kind)
 	}
-	if t.file != nil {
-		if err := t.file.Save(changed); err != nil {
-			return err
-		}
-	}
-	t.tokens = changed
-	return nil
+	return changed
 }
 
 // agentTokenSet handles PUT /v1/agent/token/:kind.

@@ -159,7 +159,7 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		Log:          slog.New(slog.NewTextHandler(w.log, nil)),
 		Gossip:       &fakeGossip{},
 		Agent: Agent{
-			Tokens:  NewAgentTokens(nil, nil),
+			Tokens:  NewAgentTokens(nil, nil, nil),
 			Version: Version{HumanVersion: "1.2.3"},
 			Self:    func() Self { return Self{Config: SelfConfig{NodeName: "n1", Datacenter: "dc1"}} },
 			Reload:  func() error { return nil },

@@ -98,7 +98,7 @@ func TestAPassThatFails(t *testing.T) {
 func TestWhoseTokenIsPassedOn(t *testing.T) {
 	e := &elsewhere{}
 	own := map[string]logging.Secret{TokenDefault: "the-agents-own"}
-	w := newWorld(t, func(a *API) { a.Forward, a.Agent.Tokens = e, NewAgentTokens(own, nil) })
+	w := newWorld(t, func(a *API) { a.Forward, a.Agent.Tokens = e, NewAgentTokens(own, nil, nil) })
 	for _, tc := range []struct{ method, target, header, want string }{
 		{"GET", "/v1/acl/tokens", "", "the-agents-own"},
 		{"GET", "/v1/acl/tokens", "X-Consul-Token: sent", "sent"},
@@ -117,7 +117,7 @@ func TestWhoseTokenIsPassedOn(t *testing.T) {
 	}
 	e.here = true
 	own[TokenDefault] = management
-	w.api.Agent.Tokens = NewAgentTokens(own, nil)
+	w.api.Agent.Tokens = NewAgentTokens(own, nil, nil)
 	if rec := w.call("GET", "/v1/acl/tokens", ""); rec.Code != http.StatusOK {
 		t.Errorf("an agent does not use its token: %d %s", rec.Code, rec.Body)
 	}
