@@ -28,6 +28,7 @@ type Proposer interface {
 // Reader gives consistent views of the state.
 type Reader interface {
 	Read() *state.Tx
+	Latest() *state.Tx // see state.Store.Latest: for whoever does not watch
 }
 
 // Store is a Reader whose content may be replaced as a whole by a snapshot.

@@ -56,7 +56,7 @@ func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (M
 		}
 	}
 	if r.MinIndex == 0 {
-		tx := b.Store.Read()
+		tx := b.Store.Latest()
 		who, err := b.Resolver.again(tx, nil, who)
 		if err != nil {
 			return Meta{}, err

@@ -63,10 +63,17 @@ type Resolver struct {
 func (r *Resolver) Stats() (hits, misses uint64) { return r.hits.Load(), r.misses.Load() }
 
 // resolved is a caller and what it was made from: it holds as long as the
-// token's row is the same and no table with rights in it has changed.
+// token's row is the same and no table with rights in it has changed, which is certain in the moment
+// in which it was seen.
 type resolved struct {
 	caller acl.Caller
 	rights uint64
+	moment uint64 // state.Tx.Moment
+}
+
+// is reports whether r was seen in tx, and lives.
+func (r *resolved) is(tx *state.Tx, now time.Time) bool {
+	return r.moment != 0 && r.moment == tx.Moment() && !r.caller.Token.Expired(now)
 }
 
 func (r *Resolver) init() {
@@ -88,14 +95,14 @@ func (r *Resolver) Resolve(ctx context.Context, secret logging.Secret) (acl.Call
 		return acl.Caller{Authorizer: acl.AllowAll()}, nil
 	}
 	if secret == "" {
-		return r.resolve(r.Store.Read(), nil, acl.AnonymousSecret)
+		return r.resolve(r.Store.Latest(), nil, acl.AnonymousSecret)
 	}
 	if r.Recovery != nil {
 		if own := r.Recovery(); own != "" && own.Equal(secret) {
 			return RecoveryCaller(r.NodeName, tenancy.DefaultName, r.DefaultPolicyAllow)
 		}
 	}
-	who, err := r.resolve(r.Store.Read(), nil, secret)
+	who, err := r.resolve(r.Store.Latest(), nil, secret)
 	if r.CatchUp == nil || !errors.Is(err, acl.ErrNotFound) {
 		return who, err
 	}
@@ -106,7 +113,7 @@ func (r *Resolver) Resolve(ctx context.Context, secret logging.Secret) (acl.Call
 	if err := r.CatchUp(ctx); err != nil {
 		return acl.Caller{}, err
 	}
-	who, err = r.resolve(r.Store.Read(), nil, secret)
+	who, err = r.resolve(r.Store.Latest(), nil, secret)
 	outcome = "unknown"
 	if err == nil {
 		outcome = "found"
@@ -119,7 +126,7 @@ func (r *Resolver) seek(ctx context.Context, secret logging.Secret) error {
 	if r.CatchUp == nil || secret == "" {
 		return nil
 	}
-	t, err := r.token(r.Store.Read(), nil, secret)
+	t, err := r.token(r.Store.Latest(), nil, secret)
 	if err != nil || t != nil && !t.Expired(r.now()) {
 		return err
 	}
@@ -138,6 +145,12 @@ func (r *Resolver) again(tx *state.Tx, ws memdb.WatchSet, who acl.Caller) (acl.C
 }
 
 func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secret) (acl.Caller, error) {
+	r.init()
+	c, known := r.tokens.get(secret)
+	if known && ws == nil && c.is(tx, r.now()) {
+		r.hits.Add(1)
+		return c.caller, nil
+	}
 	t, err := r.token(tx, ws, secret)
 	if err != nil {
 		return acl.Caller{}, err
@@ -146,8 +159,11 @@ func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secre
 		return r.unknown(tx, secret)
 	}
 	rights := tx.LastIndex(rightsTables...)
-	if c, ok := r.tokens.get(secret); ok && c.caller.Token == t && c.rights == rights {
+	if known && c.caller.Token == t && c.rights == rights {
 		r.hits.Add(1)
+		if c.moment = tx.Moment(); c.moment != 0 {
+			r.tokens.put(t.SecretID, c)
+		}
 		return c.caller, nil
 	}
 	r.misses.Add(1)
@@ -161,9 +177,12 @@ func (r *Resolver) resolve(tx *state.Tx, ws memdb.WatchSet, secret logging.Secre
 	if err != nil {
 		return acl.Caller{}, err
 	}
-	c := acl.Caller{AccessorID: t.AccessorID, Token: t, Authorizer: a}
-	r.tokens.put(t.SecretID, resolved{caller: c, rights: rights})
-	return c, nil
+	c = resolved{
+		caller: acl.Caller{AccessorID: t.AccessorID, Token: t, Authorizer: a},
+		rights: rights, moment: tx.Moment(),
+	}
+	r.tokens.put(t.SecretID, c)
+	return c.caller, nil
 }
 
 // token returns the token with secret in tx, or nil; it may have expired. One

@@ -238,10 +238,18 @@ func (r *Restore) Commit() error {
 		return err
 	}
 	r.tx.Commit()
-	old := r.store.content.Swap(r.content)
-	close(old.abandoned)
+	r.store.replace(r.content)
 	r.store.replaced()
 	return nil
+}
+
+// replace makes c the content.
+func (s *Store) replace(c *content) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	old := s.content.Swap(c)
+	s.show()
+	close(old.abandoned)
 }
 
 // Abort drops what was built.

@@ -4,6 +4,7 @@
 package state
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 type Store struct {
 	content  atomic.Pointer[content]
 	observer atomic.Pointer[Observer]
+
+	changing sync.Mutex         // held from a commit until latest shows it
+	latest   atomic.Pointer[Tx] // see Latest; written with changing
 }
 
 // content is what a restored snapshot replaces as a whole.
@@ -58,10 +62,24 @@ func (s *Store) Read() *Tx {
 	return &Tx{db: c.db.Txn(false), abandoned: c.abandoned}
 }
 
+// Latest returns what Read does at no cost, but that a commit is seen a moment after those who watch have heard of it. It is
+// seen before the commit returns. It is the same view until the next commit.
+func (s *Store) Latest() *Tx { return s.latest.Load() }
+
+// show makes Latest return what there is now. s.changing has to be held.
+func (s *Store) show() {
+	tx, moment := s.Read(), uint64(1)
+	if before := s.latest.Load(); before != nil {
+		moment = before.moment + 1
+	}
+	tx.moment = moment
+	s.latest.Store(tx)
+}
+
 // Write returns a transaction that applies at index. There is one writer at a
 // time; a second call waits. Commit or Abort has to follow.
 func (s *Store) Write(index uint64) *Tx {
-	return &Tx{db: s.content.Load().db.Txn(true), index: index}
+	return &Tx{db: s.content.Load().db.Txn(true), store: s, index: index}
 }
 
 // Abandoned returns a channel that is closed once a snapshot has replaced the
@@ -76,6 +94,8 @@ func (s *Store) Abandoned() <-chan struct{} { return s.content.Load().abandoned 
 type Tx struct {
 	db        *memdb.Txn
 	abandoned <-chan struct{} // of a read
+	moment    uint64          // see Moment
+	store     *Store          // that a write changes; nil for a content of its own
 	index     uint64
 	at        time.Time
 	writes    int
@@ -85,6 +105,9 @@ type Tx struct {
 // channel and the same index of something see the same of it.
 func (tx *Tx) Abandoned() <-chan struct{} { return tx.abandoned }
 
+// Moment is the same for two reads only if nothing was committed between them. 0 says nothing.
+func (tx *Tx) Moment() uint64 { return tx.moment }
+
 // Index is the index that a writing transaction applies at.
 func (tx *Tx) Index() uint64 { return tx.index }
 
@@ -93,7 +116,16 @@ func (tx *Tx) Index() uint64 { return tx.index }
 func (tx *Tx) Time() time.Time { return tx.at }
 
 // Commit makes a write visible, all at once.
-func (tx *Tx) Commit() { tx.db.Commit() }
+func (tx *Tx) Commit() {
+	if tx.store == nil {
+		tx.db.Commit()
+		return
+	}
+	tx.store.changing.Lock()
+	defer tx.store.changing.Unlock()
+	tx.db.Commit()
+	tx.store.show()
+}
 
 // Abort drops a write. It does nothing after Commit.
 func (tx *Tx) Abort() { tx.db.Abort() }
