@@ -225,13 +225,26 @@ func Parse(text []byte) (*Config, error) {
 	}
 	var c Config
 	if err := json.Unmarshal(text, &c); err != nil {
-		return nil, err
+		return nil, typeError(err)
 	}
 	c.fill()
 	if len(c.HealthSyncContainers) > 0 && len(c.Service.Checks) > 0 {
 		return nil, errs.New(errs.Invalid, "only one of service.checks or healthSyncContainers should be set")
 	}
 	return &c, nil
+}
+
+// typeError says of a number that the schema takes for an integer, such as 1e3, what is wrong with it.
+func typeError(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	names := strings.Split(wrong.Field, ".")
+	for i, name := range names {
+		names[i] = strings.ToLower(name[:min(1, len(name))]) + name[min(1, len(name)):]
+	}
+	return fmt.Errorf("1 error occurred:\n\t* %s: must be written as a whole number, given: %s\n\n", strings.Join(names, "."), wrong.Value)
 }
 
 // checkSyntax bounds the text, and refuses what is no JSON or has a key twice.

@@ -39,6 +39,7 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 		{"unknown key", `{"bootstrapDir":"/c","foo":1}`, `(root): Additional property foo is not allowed`},
 		{"a service without port", `{"bootstrapDir":"/c","service":{}}`, `service: port is required`},
 		{"a wrong type", `{"bootstrapDir":"/c","service":{"port":"1"}}`, `service.port: Invalid type. Expected: integer, given: string`},
+		{"a number with an exponent", `{"bootstrapDir":"/c","service":{"port":1e3}}`, `service.port: must be written as a whole number, given: number 1e3`},
 		{"a wrong type beside null", `{"bootstrapDir":"/c","consulLogin":{"enabled":"x"}}`, `consulLogin.enabled: Invalid type. Expected: [boolean,null], given: string`},
 		{"a name in capitals", `{"bootstrapDir":"/c","service":{"port":1,"name":"Shop"}}`, `service.name: Does not match pattern '` + pattern + `'`},
 		{"a level in small letters", `{"bootstrapDir":"/c","logLevel":"info"}`, `logLevel: logLevel must be one of the following: "TRACE", "DEBUG", "INFO", "WARN", "ERROR", null`},
