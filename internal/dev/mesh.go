@@ -221,6 +221,8 @@ func (w *world) allowed(ctx context.Context, web *service) (string, error) {
 
 // cutOff denies what web calls over a connection that is open and over new ones.
 func (w *world) cutOff(ctx context.Context, web *service) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	url := "http://" + web.toUpstream()
 	held, fresh := newCaller(true), newCaller(false)
 	defer held.CloseIdleConnections()
@@ -242,6 +244,9 @@ func (w *world) cutOff(ctx context.Context, web *service) (string, error) {
 	}()
 	began := time.Now()
 	said, err := w.intend(ctx, "-replace", "-deny")
+	if err != nil {
+		cancel()
+	}
 	h, f := <-heldEnds, <-freshEnds
 	if err = errors.Join(err, h.err, f.err); err != nil {
 		return "", err
