@@ -48,6 +48,9 @@ func Setup() *cli.Command {
 			if len(args) != 1 {
 				return errors.New("exactly one FILE is required")
 			}
+			if terraform != "" && (destroy || planOnly || yes) {
+				return errors.New("-terraform changes nothing: it goes without -plan, -destroy and -yes")
+			}
 			file, err := ReadSetupFile(args[0])
 			if err != nil {
 				return err

@@ -1,12 +1,15 @@
 package operator
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lictor/lictor/internal/cli"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata")
@@ -93,4 +96,19 @@ func FuzzSetupFile(f *testing.F) {
 			t.Errorf("%q trusts nobody", text)
 		}
 	})
+}
+
+func TestTerraformIsNoChange(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "setup.hcl")
+	if err := os.WriteFile(file, []byte(`accounts = ["123456789012"]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"-destroy", "-plan", "-yes"} {
+		var out, complaints bytes.Buffer
+		env := &cli.Env{Out: &out, Err: &complaints, Getenv: func(string) string { return "" }}
+		code := cli.Run(t.Context(), env, Setup(), []string{"-terraform", "-", flag, file})
+		if code != 1 || out.Len() > 0 || !strings.Contains(complaints.String(), "-terraform changes nothing") {
+			t.Errorf("%s: %d %q %q", flag, code, out.String(), complaints.String())
+		}
+	}
 }
