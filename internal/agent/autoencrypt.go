@@ -22,6 +22,7 @@ import (
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
+	"github.com/lictor/lictor/internal/sleep"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -107,7 +108,7 @@ func (a *AutoEncrypt) Run(ctx context.Context) error {
 	pause := backOff{first: firstRetry, last: lastRetry}
 	for ctx.Err() == nil {
 		if a.rootChanged() {
-			sleep(ctx, rand.N(spreadRenewal))
+			sleep.For(ctx, rand.N(spreadRenewal))
 		} else if left := a.untilDue(); left > 0 {
 			a.watch(ctx, left)
 			continue

@@ -19,6 +19,7 @@ import (
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/peer"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 const clusterID = "0f1e2d3c-0000-4000-8000-000000000001"
@@ -188,7 +189,7 @@ func TestAnAgentAsksUntilAServerSigns(t *testing.T) {
 		c := newClient(s)
 		done := make(chan error)
 		go func() { done <- c.Obtain(t.Context()) }()
-		sleep(t.Context(), time.Hour)
+		sleep.For(t.Context(), time.Hour)
 		synctest.Wait()
 		tries := s.count(peer.SignPath)
 		if tries < 60 || tries > 200 {
@@ -284,12 +285,12 @@ func TestACertificateIsRenewedAtTwoThirdsOfItsLife(t *testing.T) {
 			if left < 41*time.Hour || left > 48*time.Hour {
 				t.Fatalf("certificate %d is renewed in %v", n, left)
 			}
-			sleep(t.Context(), left-time.Second)
+			sleep.For(t.Context(), left-time.Second)
 			synctest.Wait()
 			if len(c.got()) != n {
 				t.Fatalf("%d certificates before the time of number %d", len(c.got()), n+1)
 			}
-			sleep(t.Context(), 2*time.Second)
+			sleep.For(t.Context(), 2*time.Second)
 			synctest.Wait()
 			if len(c.got()) != n+1 {
 				t.Fatalf("%d certificates after it", len(c.got()))
@@ -316,11 +317,11 @@ func TestAClockThatJumps(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSigner(t)
 				c, stop := obtained(t, s)
-				sleep(t.Context(), 3*time.Hour)
+				sleep.For(t.Context(), 3*time.Hour)
 				stop()
 				c.jump = tc.jump
 				defer run(t, c.Run)()
-				sleep(t.Context(), 2*checkEvery)
+				sleep.For(t.Context(), 2*checkEvery)
 				synctest.Wait()
 				want := 1
 				if tc.renewed {
@@ -329,7 +330,7 @@ func TestAClockThatJumps(t *testing.T) {
 				if len(c.got()) != want {
 					t.Errorf("%d certificates, want %d", len(c.got()), want)
 				}
-				sleep(t.Context(), time.Hour)
+				sleep.For(t.Context(), time.Hour)
 				if len(c.got()) != want {
 					t.Errorf("%d certificates an hour later: clocks that differ renew for ever", len(c.got()))
 				}
@@ -344,12 +345,12 @@ func TestACertificateThatExpiredInAnOutage(t *testing.T) {
 		c, stop := obtained(t, s)
 		defer stop()
 		s.with(func(c *cluster) { c.down[""] = true })
-		sleep(t.Context(), 200*time.Hour)
+		sleep.For(t.Context(), 200*time.Hour)
 		if len(c.got()) != 1 {
 			t.Fatalf("%d certificates", len(c.got()))
 		}
 		s.with(func(c *cluster) { c.down[""] = false })
-		sleep(t.Context(), 2*lastRetry)
+		sleep.For(t.Context(), 2*lastRetry)
 		synctest.Wait()
 		if len(c.got()) != 2 || !c.got()[1].NotAfter.After(time.Now().Add(71*time.Hour)) {
 			t.Errorf("%d certificates", len(c.got()))
@@ -362,14 +363,14 @@ func TestAnotherRootRenewsSoon(t *testing.T) {
 		s := newSigner(t)
 		c, stop := obtained(t, s)
 		defer stop()
-		sleep(t.Context(), time.Hour)
+		sleep.For(t.Context(), time.Hour)
 		s.rotate()
-		sleep(t.Context(), spreadRenewal+time.Second)
+		sleep.For(t.Context(), spreadRenewal+time.Second)
 		synctest.Wait()
 		if len(c.got()) != 2 || string(c.got()[1].MeshRoots[0]) != s.root.RootCert {
 			t.Errorf("%d certificates", len(c.got()))
 		}
-		sleep(t.Context(), time.Hour)
+		sleep.For(t.Context(), time.Hour)
 		if len(c.got()) != 2 {
 			t.Errorf("%d certificates an hour later", len(c.got()))
 		}
@@ -469,7 +470,7 @@ func TestRootsOfTheMeshCAFollowTheServers(t *testing.T) {
 		if err != nil || list.ActiveRootID != s.root.ID || m.Index != 10 {
 			t.Errorf("got %+v, %+v, %v", list, m, err)
 		}
-		sleep(t.Context(), 24*time.Hour)
+		sleep.For(t.Context(), 24*time.Hour)
 		if n := s.count("/v1/connect/ca/roots"); n > 24*14 {
 			t.Errorf("%d questions in a day", n)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/endpoint"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
@@ -68,12 +69,12 @@ func TestACallerIsAskedForOnceInTheirTime(t *testing.T) {
 		defer stop()
 		r.TokenTTL, r.PolicyTTL = time.Minute, 20*time.Second
 		wantMay(t, r, "s")
-		sleep(t.Context(), 19*time.Second)
+		sleep.For(t.Context(), 19*time.Second)
 		wantMay(t, r, "s")
 		if n := c.count(asked); n != 1 {
 			t.Errorf("%d questions within the shortest time", n)
 		}
-		sleep(t.Context(), 2*time.Second)
+		sleep.For(t.Context(), 2*time.Second)
 		wantMay(t, r, "s")
 		if n := c.count(asked); n != 2 {
 			t.Errorf("%d questions after it", n)
@@ -121,7 +122,7 @@ func TestDownPolicies(t *testing.T) {
 				defer stop()
 				wantMay(t, r, "known")
 				c.with(func(c *cluster) { c.down[""] = true })
-				sleep(t.Context(), time.Hour)
+				sleep.For(t.Context(), time.Hour)
 				for secret, want := range map[string]string{"known": tc.known, "new": tc.new, "": tc.new} {
 					got := ""
 					if err := may(t, r, secret, acl.AgentRead); err != nil {
@@ -132,7 +133,7 @@ func TestDownPolicies(t *testing.T) {
 					}
 				}
 				c.with(func(c *cluster) { c.down[""] = false })
-				sleep(t.Context(), 10*time.Second)
+				sleep.For(t.Context(), 10*time.Second)
 				wantMay(t, r, "known")
 				wantMay(t, r, "new")
 			})
@@ -213,7 +214,7 @@ func TestALostStream(t *testing.T) {
 					wantMay(t, r, "s")
 					lost(c)
 					c.revoke("s")
-					sleep(t.Context(), time.Second)
+					sleep.For(t.Context(), time.Second)
 					wantNotFound(t, r, "s")
 				})
 			})
@@ -253,7 +254,7 @@ func TestTheStreamMovesToAServerThatAnswers(t *testing.T) {
 		synctest.Wait()
 		wantMay(t, r, "s")
 		c.with(func(c *cluster) { c.down["s1:8300"] = true })
-		sleep(t.Context(), time.Second)
+		sleep.For(t.Context(), time.Second)
 		before := c.count(asked)
 		wantMay(t, r, "s")
 		wantMay(t, r, "s")
@@ -273,7 +274,7 @@ func TestAsyncCacheDoesNotWait(t *testing.T) {
 		r, stop := listening(t, c, DownAsyncCache)
 		defer stop()
 		wantMay(t, r, "s")
-		sleep(t.Context(), time.Minute)
+		sleep.For(t.Context(), time.Minute)
 		gate := make(chan struct{})
 		c.with(func(c *cluster) { c.gate = gate })
 		began := time.Now()
@@ -292,7 +293,7 @@ func TestAsyncCacheDoesNotWait(t *testing.T) {
 			t.Errorf("it waited %v for news", waited)
 		}
 		close(gate)
-		sleep(t.Context(), time.Second)
+		sleep.For(t.Context(), time.Second)
 		before := c.count(asked)
 		wantMay(t, r, "s")
 		wantMay(t, r, "s")
@@ -378,7 +379,7 @@ func TestAnExpiredTokenIsTheServersMatter(t *testing.T) {
 		r, stop := listening(t, c, DownExtendCache)
 		defer stop()
 		wantMay(t, r, "s")
-		sleep(t.Context(), 6*time.Second)
+		sleep.For(t.Context(), 6*time.Second)
 		wantMay(t, r, "s") // this agent's clock may be ahead
 		if n := c.count(asked); n != 2 {
 			t.Errorf("%d questions", n)
@@ -399,7 +400,7 @@ func TestAnElectionRefusesNobody(t *testing.T) {
 		c.with(func(c *cluster) { c.failure = "No cluster leader" })
 		got := make(chan error)
 		go func() { got <- may(t, r, "s", acl.AgentRead) }()
-		sleep(t.Context(), 4*time.Second)
+		sleep.For(t.Context(), 4*time.Second)
 		c.with(func(c *cluster) { c.failure = "" })
 		if err := <-got; err != nil {
 			t.Error(err)

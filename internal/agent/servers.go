@@ -17,6 +17,7 @@ import (
 
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // Client sends a request to the server port at an address, "ip:port". A
@@ -178,19 +179,7 @@ type backOff struct {
 func (b *backOff) wait(ctx context.Context) bool {
 	d := max(b.next, b.first)
 	b.next = min(2*d, b.last)
-	return sleep(ctx, d+rand.N(d))
+	return sleep.For(ctx, d+rand.N(d))
 }
 
 func (b *backOff) reset() { b.next = 0 }
-
-// sleep waits for d and reports whether ctx was not done before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -33,7 +33,7 @@ var throttlingCodes = []string{
 type caller struct {
 	client  *http.Client
 	retries int
-	wait    func(context.Context, time.Duration) error
+	wait    func(context.Context, time.Duration) bool // false if the context is done before
 	metrics *telemetry.Metrics
 }
 
@@ -48,7 +48,7 @@ func (c caller) call(ctx context.Context, r *signedRequest, to service) ([]byte,
 		if err == nil || !again || try >= c.retries {
 			return body, err
 		}
-		if c.wait(ctx, backoff(try)) != nil {
+		if !c.wait(ctx, backoff(try)) {
 			return nil, err
 		}
 	}
@@ -70,17 +70,6 @@ func outcome(ctx context.Context, err error) string {
 func backoff(try int) time.Duration {
 	d := min(firstWait<<min(try, 10), longWait)
 	return d/2 + rand.N(d/2+1)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // once sends r once; again says whether another try may help.

@@ -56,7 +56,7 @@ func TestRetries(t *testing.T) {
 			fake.sts = c.answers
 			v := open(t, with(simple(), "MaxRetries", c.retries), &brokenThen{c.lost, fake})
 			waits := 0
-			v.caller.wait = func(context.Context, time.Duration) error { waits++; return nil }
+			v.caller.wait = func(context.Context, time.Duration) bool { waits++; return true }
 			_, err := v.Verify(t.Context(), mustBuild(t, builderFor("ecs-task-web")))
 			wantError(t, err, c.kind, c.text)
 			if waits != c.waits {
@@ -76,17 +76,6 @@ func TestBackoffGrowsToItsLimit(t *testing.T) {
 	}
 	if d := backoff(100); d > longWait {
 		t.Errorf("wait 100 is %v", d)
-	}
-}
-
-func TestWaitEndsWithTheContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := sleep(ctx, time.Hour); !errors.Is(err, context.Canceled) {
-		t.Errorf("got error %v", err)
-	}
-	if err := sleep(t.Context(), 0); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lictor/lictor/internal/authmethod"
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/sleep"
 	"github.com/lictor/lictor/internal/telemetry"
 )
 
@@ -65,7 +66,7 @@ func (t *Type) Open(config map[string]any) (authmethod.Verifier, error) {
 	}
 	v := &verifier{
 		settings: s, now: t.Now, timeout: t.Timeout, admit: t.Admit,
-		caller: caller{client: t.httpClient(), retries: s.MaxRetries, wait: sleep, metrics: t.Metrics},
+		caller: caller{client: t.httpClient(), retries: s.MaxRetries, wait: sleep.For, metrics: t.Metrics},
 	}
 	if v.admit == nil {
 		v.admit = func(context.Context, string) (func(), error) { return func() {}, nil }

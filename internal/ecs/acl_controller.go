@@ -12,6 +12,7 @@ import (
 
 	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // reconcileInterval is how often tokens of tasks that are gone are looked for.
@@ -122,7 +123,7 @@ func isPrimary(self map[string]map[string]any) bool {
 // run removes tokens of tasks that are gone, until ctx is done.
 func (c *controller) run(ctx context.Context) {
 	wait := c.interval
-	for failures := 0; sleep(ctx, wait); {
+	for failures := 0; sleep.For(ctx, wait); {
 		wait = c.interval
 		err := c.reconcile(ctx)
 		if err == nil || ctx.Err() != nil {

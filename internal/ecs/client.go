@@ -16,6 +16,7 @@ import (
 	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 	"github.com/lictor/lictor/internal/taskmeta"
 )
 
@@ -270,7 +271,7 @@ func (c *clientRun) start(ctx context.Context, env *Env) error {
 // follow reads the secrets again and again. Of a CA that has changed it tells the agent. Another
 // gossip key counts from the next start: the running agent learns of it from the servers.
 func (c *clientRun) follow(ctx context.Context, child *exec.Cmd) {
-	for sleep(ctx, c.interval) {
+	for sleep.For(ctx, c.interval) {
 		changed, err := c.readSecrets(ctx)
 		if err != nil && ctx.Err() == nil {
 			c.log.Error("reading secrets", logging.Err, err)

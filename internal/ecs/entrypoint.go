@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 	"github.com/lictor/lictor/internal/taskmeta"
 )
 
@@ -63,7 +64,7 @@ func appEntrypoint(ctx context.Context, env *Env, args []string) error {
 			return false // as the original: the first signal is the delay's
 		}
 		log.Info(fmt.Sprintf("received sigterm. waiting %s before terminating application.", *delay))
-		return sleep(ctx, *delay)
+		return sleep.For(ctx, *delay)
 	}
 	return e.run(ctx)
 }
@@ -82,7 +83,7 @@ func envoyEntrypoint(ctx context.Context, env *Env, args []string) error {
 	e.ready = func(ctx context.Context) bool {
 		log.Info("waiting for application container(s) to stop")
 		for !applicationStopped(ctx, metadata, log) {
-			if !sleep(ctx, syncInterval) {
+			if !sleep.For(ctx, syncInterval) {
 				return false
 			}
 		}

@@ -5,13 +5,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // await waits until the log has text.
 func (w *world) await(text string) {
 	w.t.Helper()
 	for !strings.Contains(w.log.String(), text) {
-		if !sleep(w.t.Context(), 1e6) {
+		if !sleep.For(w.t.Context(), 1e6) {
 			w.t.Fatalf("%q never comes:\n%s", text, w.log)
 		}
 	}

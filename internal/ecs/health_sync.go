@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 	"github.com/lictor/lictor/internal/taskmeta"
 )
 
@@ -109,7 +110,7 @@ func (s *syncer) follow(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	for sleep(ctx, s.interval) {
+	for sleep.For(ctx, s.interval) {
 		task, err := s.metadata.Task(ctx)
 		if err != nil {
 			s.log.Error("unable to get task metadata", logging.Err, err)

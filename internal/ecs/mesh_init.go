@@ -17,6 +17,7 @@ import (
 	"github.com/lictor/lictor/internal/atomicfile"
 	"github.com/lictor/lictor/internal/envoy"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 const (
@@ -84,7 +85,7 @@ func (m *initializer) readTokenStale(ctx context.Context) error {
 			return nil
 		}
 		m.log.Debug("Unable to read ACL token; retrying", logging.Err, err)
-		if !sleep(ctx, tokenReadWait) {
+		if !sleep.For(ctx, tokenReadWait) {
 			break
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 const (
@@ -71,7 +72,7 @@ func (r *renewal) keep(ctx context.Context, file string) {
 		} else {
 			n = 0
 		}
-		if !sleep(ctx, wait) {
+		if !sleep.For(ctx, wait) {
 			return
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // class says what an error tells about another attempt.
@@ -58,21 +59,9 @@ func retry(ctx context.Context, log *slog.Logger, complaint string, try func(con
 		}
 		wait := backoffs[c].wait(n)
 		log.Error(complaint, logging.Err, err, "retry_in", wait.Round(time.Millisecond))
-		if !sleep(ctx, wait) {
+		if !sleep.For(ctx, wait) {
 			return err
 		}
-	}
-}
-
-// sleep waits for d, and reports false if ctx is done before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/peer"
 	"github.com/lictor/lictor/internal/raftnode"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 const (
@@ -244,14 +245,7 @@ func (t *travel) rest(ctx context.Context, wait time.Duration) bool {
 	if t.Leader == nil && len(t.failed) > 0 && len(t.failed) < len(t.Servers()) {
 		return true
 	}
-	timer := time.NewTimer(min(wait/2+rand.N(wait), t.until.Sub(now)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return sleep.For(ctx, min(wait/2+rand.N(wait), t.until.Sub(now)))
 }
 
 func (f *Forwarder) hold() time.Duration {

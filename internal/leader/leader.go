@@ -14,6 +14,7 @@ import (
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/kv"
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 	"github.com/lictor/lictor/internal/state"
 )
 
@@ -136,17 +137,7 @@ func (l *Leader) retry(ctx context.Context, complaint string, task func(context.
 			return
 		}
 		l.Log.Error(complaint, "error", err)
-		sleep(ctx, wait+rand.N(wait))
-	}
-}
-
-// sleep waits for d or until ctx is done.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+		sleep.For(ctx, wait+rand.N(wait))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/fsm"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 const (
@@ -25,7 +26,7 @@ func (l *Leader) reap(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.retry(ctx, "expired ACL tokens could not be removed", l.removeExpired)
 		l.retry(ctx, "proofs of past logins could not be removed", l.forgetProofs)
-		sleep(ctx, l.untilNext())
+		sleep.For(ctx, l.untilNext())
 	}
 }
 

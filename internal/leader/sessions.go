@@ -8,6 +8,7 @@ import (
 
 	"github.com/lictor/lictor/internal/fsm"
 	"github.com/lictor/lictor/internal/kv"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // gatherTime is in which changes of sessions are looked at once.
@@ -37,7 +38,7 @@ func (l *Leader) awaitSessions(ctx context.Context, changed memdb.WatchSet, next
 	}
 	defer stop()
 	if changed.WatchCtx(wait) == nil {
-		sleep(ctx, gatherTime)
+		sleep.For(ctx, gatherTime)
 	}
 }
 

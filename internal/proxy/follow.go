@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 const (
@@ -48,7 +49,7 @@ func (q question[T]) run(ctx context.Context) {
 			if q.failed != nil {
 				q.failed(err)
 			}
-			pause(ctx, wait/2+rand.N(wait/2))
+			sleep.For(ctx, wait/2+rand.N(wait/2))
 			wait = min(2*wait, lastWait)
 			continue
 		}
@@ -67,15 +68,6 @@ func (q question[T]) run(ctx context.Context) {
 			meta.LastIndex = 0 // what was restored may be older
 		}
 		index, hash, well, wait = meta.LastIndex, meta.LastContentHash, true, firstWait
-		pause(ctx, rest)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		sleep.For(ctx, rest)
 	}
 }

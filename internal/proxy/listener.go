@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/ca"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // listener is a listener that accepts until it is closed.
@@ -69,7 +70,7 @@ func (l *listener) accept(serve func(net.Conn)) {
 			return
 		}
 		if err != nil {
-			pause(context.Background(), wait)
+			sleep.For(context.Background(), wait)
 			wait = min(2*wait, most)
 			continue
 		}

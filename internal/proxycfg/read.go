@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 const (
@@ -72,11 +73,6 @@ func (f *follower) happen(ctx context.Context, apply func()) {
 
 // pause waits for about d, and returns how long to wait the next time.
 func pause(ctx context.Context, d time.Duration) time.Duration {
-	timer := time.NewTimer(d/2 + rand.N(d))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	sleep.For(ctx, d/2+rand.N(d))
 	return min(2*d, lastRest)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // Query is what to follow.
@@ -102,7 +103,7 @@ func (q Query) Run(ctx context.Context, client *api.Client, log *slog.Logger, ha
 		if err != nil {
 			log.Error("watch failed", "type", q.Type, "error", err, "retry", wait)
 			last.Index, last.Hash = 0, ""
-			pause(ctx, wait/2+rand.N(wait/2))
+			sleep.For(ctx, wait/2+rand.N(wait/2))
 			wait = min(2*wait, maxWait)
 			continue
 		}
@@ -115,17 +116,8 @@ func (q Query) Run(ctx context.Context, client *api.Client, log *slog.Logger, ha
 		}
 		last, seen = now, true
 		if last.Index == 0 && last.Hash == "" {
-			pause(ctx, firstWait) // the next query will not block
+			sleep.For(ctx, firstWait) // the next query will not block
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }
 
