@@ -26,15 +26,22 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 )
 
+var inRaft = []string{"raft/*", "raft/*/*", "raft/*/*/*"}
+
 // Where docs/secrets.md says that a secret is stored, by kind: paths below the data directory.
 var stored = map[string][]string{
-	"management token": {"raft/*", "raft/*/*", "raft/*/*/*"},
-	"created token":    {"raft/*", "raft/*/*", "raft/*/*/*"},
-	"login's token":    {"raft/*", "raft/*/*", "raft/*/*/*"},
-	"key's value":      {"raft/*", "raft/*/*", "raft/*/*/*"},
-	"agent's token":    {"acl-tokens.json", "services/*", "checks/*", "raft/*", "raft/*/*", "raft/*/*/*"},
+	"management token": append([]string{"checks/*"}, inRaft...), // which registered a check
+	"created token":    inRaft,
+	"login's token":    inRaft,
+	"key's value":      inRaft,
+	"agent's token":    append([]string{"acl-tokens.json", "services/*", "checks/*"}, inRaft...),
 	"gossip key":       {"serf/local.keyring"},
-	"a private key":    {"raft/*", "raft/*/*", "raft/*/*/*"}, // of the mesh CA
+	"a private key":    inRaft, // of the mesh CA
+	"mesh CA's key":    inRaft,
+
+	"intention's meta":     inRaft,
+	"auth method's config": inRaft,
+	"check's header":       {"checks/*"},
 }
 
 // vault is the secrets of a running system, by kind.
@@ -86,7 +93,6 @@ func besiegedWithSecrets(t *testing.T) (*besieged, vault) {
 log_level = "TRACE"
 log_file = %q
 enable_debug = true
-acl { enable_token_persistence = true }
 audit {
   enabled = true
   sink "out" {
@@ -96,7 +102,7 @@ audit {
     type = "file" format = "json" path = %q delivery_guarantee = "best-effort" rotate_bytes = 10000000
   }
 }
-`, key, filepath.Join(b.files.dir, "logs", "consul.log"), filepath.Join(b.files.dir, "audit", "audit.json"))
+`+v.secretsOfFiles(), key, filepath.Join(b.files.dir, "logs", "consul.log"), filepath.Join(b.files.dir, "audit", "audit.json"))
 	if err := os.WriteFile(extra, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +182,7 @@ func (b *besieged) useSecrets(v vault) {
 		t.Fatal(err)
 	}
 	v.add("created token", created2.SecretID)
+	b.useSecretsOfOperators(v, client, created.SecretID)
 }
 
 // useBearer logs in with a new task's credentials, after a token was spoiled in some way.
@@ -344,6 +351,25 @@ func private(t *testing.T, dir, name string) bool {
 	return false
 }
 
+// searchFiles searches the files below dir, and reports those that hold a secret where none is to be, or that others can
+// read. It returns where the secrets of each kind are.
+func searchFiles(t *testing.T, v vault, dir string, stored map[string][]string) (seen map[string][]string) {
+	t.Helper()
+	seen = map[string][]string{}
+	for name, text := range filesBelow(t, dir) {
+		for _, kind := range v.holds(text) {
+			seen[kind] = append(seen[kind], name)
+			if !slices.ContainsFunc(stored[kind], func(pattern string) bool { ok, _ := filepath.Match(pattern, name); return ok }) {
+				t.Errorf("%s holds the %s", name, kind)
+			}
+			if !private(t, dir, name) {
+				t.Errorf("other users can read %s, with the %s", name, kind)
+			}
+		}
+	}
+	return seen
+}
+
 // TestAttack_LiveSecretsAreWhereTheyAreStored searches everything that a server writes and shows for every secret
 // that is alive, and finds none but where docs/secrets.md says so, in files of one user.
 func TestAttack_LiveSecretsAreWhereTheyAreStored(t *testing.T) {
@@ -360,20 +386,8 @@ func TestAttack_LiveSecretsAreWhereTheyAreStored(t *testing.T) {
 		t.Fatalf("exit code %d, %v", code, err)
 	}
 	data := filepath.Join(b.files.dir, "data")
-	seen := map[string][]string{}
-	files := filesBelow(t, data)
-	for name, text := range files {
-		for _, kind := range v.holds(text) {
-			seen[kind] = append(seen[kind], name)
-			if !slices.ContainsFunc(stored[kind], func(pattern string) bool { ok, _ := filepath.Match(pattern, name); return ok }) {
-				t.Errorf("%s holds the %s", name, kind)
-			}
-			if !private(t, data, name) {
-				t.Errorf("other users can read %s, with the %s", name, kind)
-			}
-		}
-	}
-	for _, kind := range []string{"management token", "login's token", "gossip key", "agent's token"} {
+	seen := searchFiles(t, v, data, stored)
+	for _, kind := range []string{"management token", "login's token", "gossip key", "agent's token", "mesh CA's key", "check's header", "auth method's config"} {
 		if len(seen[kind]) == 0 {
 			t.Errorf("the %s is stored nowhere: does the search work?", kind)
 		}
@@ -382,5 +396,5 @@ func TestAttack_LiveSecretsAreWhereTheyAreStored(t *testing.T) {
 	for _, values := range v {
 		count += len(values)
 	}
-	t.Logf("%d secrets of %d kinds; %d outputs with %d KiB hold none; of %d files in the data directory these do: %v", count, len(v), len(outputs), bytesSeen>>10, len(files), seen)
+	t.Logf("%d secrets of %d kinds; %d outputs with %d KiB hold none; of the files in the data directory these do: %v", count, len(v), len(outputs), bytesSeen>>10, seen)
 }
