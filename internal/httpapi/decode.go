@@ -22,7 +22,10 @@ const maxDepth = 32
 // anything after the value. The error is of kind errs.Invalid and reads
 // "<what>: <reason>"; the reason is "EOF" for an empty body (acl.md section 1).
 func decodeJSON(what string, data []byte, v any) error {
-	shape := checkShape(data)
+	var shape error
+	if !plain(data) {
+		shape = checkShape(data)
+	}
 	if shape == nil || isSyntax(shape) {
 		dec := json.NewDecoder(bytes.NewReader(data))
 		dec.DisallowUnknownFields()

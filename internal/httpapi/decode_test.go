@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -66,6 +67,57 @@ func TestDecodeJSON(t *testing.T) {
 	}
 }
 
+func TestPlain(t *testing.T) {
+	many := func(n int) string {
+		var keys []string
+		for i := range n {
+			keys = append(keys, fmt.Sprintf(`"k%d":1`, i))
+		}
+		return strings.Join(keys, ",")
+	}
+	for _, c := range []struct {
+		name, body string
+		want       bool
+	}{
+		{"a registration", `{"Node":"n","Service":{"ID":"a","Tags":["b\"","ü"],"Meta":{}},"Checks":[{"Name":"x"},{"Name":"y"}]} ` + "\n", true},
+		{"a key in a value", `{"a":"b","c":"\"a\":1,"}`, true},
+		{"the same key in objects side by side and inside", `[{"a":{"a":[{"a":1}]}},{"a":2}]`, true},
+		{"a key twice", `{"a":1,"b":{},"A":2}`, false},
+		{"a key twice after an object with others", `{"a":{"x":1,"y":[{"z":2}]},"a":2}`, false},
+		{"a key with an escape", `{"\u0061":1}`, false},
+		{"a key that is not ASCII", `{"ſ":1}`, false},
+		{"as many keys as are compared", `{` + many(maxPlainKeys) + `}`, true},
+		{"one more", `{` + many(maxPlainKeys+1) + `}`, false},
+		{"as deep as allowed", strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth), true},
+		{"deeper", strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1), false},
+		{"something after it", `{}{}`, false},
+		{"no object", `"a"`, false},
+		{"nothing", ``, false},
+		{"a text without an end", `{"a`, false},
+		{"a text that ends in a backslash", `{"a\`, false},
+	} {
+		if got := plain([]byte(c.body)); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+		if err := checkShape([]byte(c.body)); c.want && err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// BenchmarkDecodeJSON decodes a registration.
+func BenchmarkDecodeJSON(b *testing.B) {
+	body := []byte(`{"Node":"node-1","Address":"10.0.0.1","NodeMeta":{"rack":"r1"},"Service":{"ID":"svc-1-1","Service":"svc-1","Port":8080,` +
+		`"Tags":["v1","primary"],"Meta":{"version":"1"}},"Check":{"CheckID":"svc-1-1","Name":"alive","ServiceID":"svc-1-1","Status":"passing","Output":"ok"}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		var v registration
+		if err := decodeJSON("x", body, &v); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // FuzzDecodeJSON checks that a text which decodes is JSON, has no key twice
 // and is not too deep, by the rules of a second, recursive reader.
 func FuzzDecodeJSON(f *testing.F) {
@@ -77,6 +129,9 @@ func FuzzDecodeJSON(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if plain(data) && json.Valid(data) && checkShape(data) != nil {
+			t.Fatalf("plain, but %v", checkShape(data))
+		}
 		var free any
 		if err := decodeJSON("x", data, &free); err != nil {
 			var v sample
