@@ -18,6 +18,14 @@ type Usage struct {
 	Billable  int            // instances of applications: neither proxies, gateways nor the servers
 }
 
+// MeshKinds are the kinds that Connect counts.
+func MeshKinds() []string {
+	return []string{
+		ConnectNative, string(KindConnectProxy), string(KindMeshGateway),
+		string(KindIngressGateway), string(KindTerminatingGateway), string(KindAPIGateway),
+	}
+}
+
 // Count adds by, which is 1 or -1, to what s counts as.
 func (u *Usage) Count(s *Service, by int) {
 	u.Instances += by

@@ -36,6 +36,7 @@ var kinds = map[uint64]Command{
 	52: NamespacePurge{},
 	60: Register{},
 	61: Deregister{},
+	62: CoordinateSet{},
 	70: KVOp{},
 	71: Txn{},
 	72: SessionCreate{},

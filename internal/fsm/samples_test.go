@@ -103,7 +103,7 @@ func setup() []Command {
 		NamespaceSet{Namespace: tenancy.Namespace{Name: "doomed", Partition: "default"}},
 		PolicySet{Policy: policy(doomed, "p-doomed", "Doomed")},
 		NamespaceDelete{Partition: "default", Name: "doomed", Now: sampleTime},
-	}, kvSetup(), entrySetup(), catalogSetup(), caSetup())
+	}, kvSetup(), entrySetup(), catalogSetup(), coordinateSetup(), caSetup())
 }
 
 func samples() []sample {
@@ -155,7 +155,7 @@ func samples() []sample {
 		{50, NamespaceDelete{Partition: "east", Name: "team", Now: sampleTime}, false},
 		{51, PartitionDelete{Name: "east", Now: sampleTime}, false},
 		{52, NamespacePurge{Scope: doomed, Limit: 100}, false},
-	}, kvSamples(), entrySamples(), catalogSamples(), caSamples())
+	}, kvSamples(), entrySamples(), catalogSamples(), coordinateSamples(), caSamples())
 }
 
 // machine is an FSM that is fed by hand.

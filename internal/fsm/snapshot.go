@@ -53,6 +53,7 @@ var recordKinds = []struct {
 	{63, state.TableServiceNames, func() any { return new(catalog.ServiceName) }},
 	{64, state.TableMarks, func() any { return new(state.Mark) }},
 	{65, state.TableVirtualIPs, func() any { return new(catalog.VirtualIP) }},
+	{66, state.TableCoordinates, func() any { return new(catalog.Coordinate) }},
 	{70, state.TableSessions, func() any { return new(kv.Session) }},
 	{71, state.TableKV, func() any { return new(kv.Pair) }},
 	{72, state.TableTombstones, func() any { return new(kv.Tombstone) }},

@@ -128,7 +128,7 @@ func TestASnapshotThatCannotBeWrittenIsCanceled(t *testing.T) {
 // TestRecordedFilesLoad reads the log and the snapshot that format 1 was recorded with. The files
 // are never rewritten: a format that cannot read them breaks every running cluster.
 func TestRecordedFilesLoad(t *testing.T) {
-	for dir, history := range map[string]func() [][]Command{"format-1": history, "format-1-config-entries": entryHistory, "format-1-catalog": catalogHistory} {
+	for dir, history := range map[string]func() [][]Command{"format-1": history, "format-1-config-entries": entryHistory, "format-1-catalog": catalogHistory, "format-1-coordinates": coordinateHistory} {
 		t.Run(dir, func(t *testing.T) { loadRecorded(t, dir, history()) })
 	}
 }

@@ -404,8 +404,6 @@ func TestCatalogQueries(t *testing.T) {
 		{"the mesh of a service", ids(tx.ConnectInstances(nil, home, "Web")), "[default/web1-proxy] <nil>"},
 		{"a native service", ids(tx.ConnectInstances(nil, home, "db")), "[default/db] <nil>"},
 		{"a service without mesh", ids(tx.ConnectInstances(nil, home, "api")), "[] <nil>"},
-		{"a kind", ids(tx.KindInstances(nil, wildcard, catalog.KindConnectProxy)), "[default/web1-proxy] <nil>"},
-		{"no kind", ids(tx.KindInstances(nil, otherNS, catalog.KindTypical)), "[team/web1] <nil>"},
 		{"a node in a namespace", ids(tx.NodeInstances(nil, otherNS, "N1")), "[team/web1] <nil>"},
 		{"a node in all", ids(tx.NodeInstances(nil, wildcard, "n1")), "[team/web1 default/web1 default/web1-proxy] <nil>"},
 		{"checks of a node", checkIDs(tx.NodeChecks(nil, otherNS, "N1")), "[team/c-web1 default/serfHealth] <nil>"},

@@ -28,17 +28,11 @@ var (
 			add(i.Scope, fold(name))
 		}
 	})
-	instancesByKind = store.Many("kind", func(i *catalog.Instance, add func(tenancy.Scope, string)) {
-		if i.Kind != catalog.KindTypical { // these are most, and nobody asks for them alone
-			add(i.Scope, string(i.Kind))
-		}
-	})
 
 	instances = &resource[catalog.Instance]{
 		name: TableInstances,
 		at:   instanceAt,
-		rows: store.NewTable("instances", instanceAt,
-			instancesByNode, instancesByService, instancesByConnect, instancesByKind),
+		rows: store.NewTable("instances", instanceAt, instancesByNode, instancesByService, instancesByConnect),
 		indexes: func(i *catalog.Instance) (*uint64, *uint64) { return &i.CreateIndex, &i.ModifyIndex },
 	}
 )
@@ -84,15 +78,6 @@ func (tx *Tx) ServiceInstances(ws memdb.WatchSet, s tenancy.Scope, name string) 
 // sidecar proxies, and its instances that are native. See WatchConnect.
 func (tx *Tx) ConnectInstances(ws memdb.WatchSet, s tenancy.Scope, name string) ([]*catalog.Instance, error) {
 	return instances.rows.By(tx.db, ws, instancesByConnect, s, fold(name))
-}
-
-// KindInstances returns the instances of a kind. s may be the wildcard namespace.
-func (tx *Tx) KindInstances(ws memdb.WatchSet, s tenancy.Scope, kind catalog.Kind) ([]*catalog.Instance, error) {
-	if kind == catalog.KindTypical {
-		all, err := tx.Instances(ws, s)
-		return slices.DeleteFunc(all, func(i *catalog.Instance) bool { return i.Kind != kind }), err
-	}
-	return instances.by(tx, ws, instancesByKind, s, string(kind))
 }
 
 // PutInstance creates or replaces the instance with its ID on its node, which has to exist. One

@@ -92,6 +92,9 @@ func (tx *Tx) PutKV(p kv.Pair) (*kv.Pair, error) {
 	if err := pairs.Put(tx.db, &p); err != nil {
 		return nil, err
 	}
+	if old == nil {
+		return &p, tx.countPairs(1)
+	}
 	return &p, tx.touch(TableKV)
 }
 
@@ -105,7 +108,7 @@ func (tx *Tx) DeleteKV(s tenancy.Scope, key string) error {
 	if err != nil || old == nil {
 		return err
 	}
-	if err := tx.dropPair(old); err != nil {
+	if err := tx.dropPairs(old); err != nil {
 		return err
 	}
 	return tx.bury(kv.Tombstone{Scope: s, Key: key})
@@ -121,28 +124,37 @@ func (tx *Tx) DeleteKVTree(s tenancy.Scope, prefix string) error {
 	if len(all) == 0 {
 		return nil
 	}
-	for _, p := range all {
-		if err := tx.dropPair(p); err != nil {
-			return err
-		}
+	if err := tx.dropPairs(all...); err != nil {
+		return err
 	}
 	return tx.bury(kv.Tombstone{Scope: s, Key: prefix, Tree: true})
 }
 
-func (tx *Tx) dropPair(p *kv.Pair) error {
-	if err := pairs.Delete(tx.db, p.Scope, p.Key); err != nil {
-		return err
+func (tx *Tx) dropPairs(all ...*kv.Pair) error {
+	for _, p := range all {
+		if err := pairs.Delete(tx.db, p.Scope, p.Key); err != nil {
+			return err
+		}
 	}
-	return tx.touch(TableKV)
+	return tx.countPairs(-len(all))
 }
+
+// countPairs notes that there are so many keys more, and that they have changed.
+func (tx *Tx) countPairs(by int) error {
+	m := tx.meta()
+	m.pairs += uint64(by)
+	m.changed[TableKV] = tx.index
+	return tx.putMeta(m)
+}
+
+// Pairs returns how many keys there are in all namespaces.
+func (tx *Tx) Pairs() uint64 { return tx.meta().pairs }
 
 // removePairs removes keys of a namespace that is deleted; nobody asks for them again.
 func (tx *Tx) removePairs(s tenancy.Scope, limit int) (int, error) {
 	rows, err := firstOf(tx, pairs, s, limit)
-	for _, p := range rows {
-		if err := tx.dropPair(p); err != nil {
-			return 0, err
-		}
+	if err != nil || len(rows) == 0 {
+		return 0, err
 	}
-	return len(rows), err
+	return len(rows), tx.dropPairs(rows...)
 }

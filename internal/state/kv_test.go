@@ -183,6 +183,9 @@ func TestIndexesOfKeysRise(t *testing.T) {
 					}
 				}
 			}
+			if n := w.Read().Pairs(); n != uint64(len(model)) {
+				t.Fatalf("%d keys are counted, there are %d", n, len(model))
+			}
 			for _, q := range names {
 				for _, tree := range []bool{false, true} {
 					id := fmt.Sprint(q, tree)

@@ -51,6 +51,9 @@ func TestLatestIsTheSameViewUntilTheNextCommit(t *testing.T) {
 	if err := r.Commit(); err != nil {
 		t.Fatal(err)
 	}
+	if n := s.Read().Pairs(); n != 0 {
+		t.Errorf("%d keys are counted after a restore of nothing", n)
+	}
 	restored := s.Latest()
 	if restored.Moment() == after.Moment() || pair(t, restored, "a") != 0 || restored.Abandoned() == after.Abandoned() {
 		t.Errorf("moments %d and %d, index %d", after.Moment(), restored.Moment(), pair(t, restored, "a"))

@@ -34,6 +34,7 @@ const (
 	TableVirtualIPs
 	TableCAConfig
 	TableConfigEntries
+	TableCoordinates
 	numTables
 )
 
@@ -42,7 +43,7 @@ var tableNames = [numTables]string{
 	"ca-roots", "autopilot", "login-proofs", "kvs", "kv-tombstones", "kv-lock-delays", "sessions",
 	"nodes", "instances", "checks", "service-names", "marks", "virtual-ips",
 	"ca-config",
-	"config-entries",
+	"config-entries", "coordinates",
 }
 
 // String returns the table's name in snapshots.
@@ -58,6 +59,7 @@ type meta struct {
 	changed   [numTables]uint64 // index of each table's last change
 	bootstrap uint64            // index of the ACL bootstrap; 0 before
 	virtualIP uint64            // number of the last virtual IP that was given out
+	pairs     uint64            // how many keys there are
 	graves    uint64            // how many tombstones there are
 	forgotten uint64            // index of the last deletion whose tombstone was removed
 	entryGone uint64            // index of the last deletion of a config entry

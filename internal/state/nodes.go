@@ -127,6 +127,9 @@ func (tx *Tx) removeNode(n *catalog.Node) error {
 	if err := tx.unmark(s, markNode, n.Node); err != nil {
 		return err
 	}
+	if err := coordinates.remove(tx, s, key); err != nil {
+		return err
+	}
 	if err := tx.countNode(s, -1); err != nil {
 		return err
 	}

@@ -84,6 +84,8 @@ func (tx *Tx) Rows(t TableName) (iter.Seq[any], error) {
 		return allRows(tx, caConfig)
 	case TableConfigEntries:
 		return allRows(tx, configEntries)
+	case TableCoordinates:
+		return allRows(tx, coordinates)
 	}
 	return nil, fmt.Errorf("no such table: %s", t)
 }
@@ -132,8 +134,9 @@ type Restore struct {
 	virtualIPs   *store.Loader[catalog.VirtualIP]
 	caConfig     *store.Loader[ca.Config]
 	entries      *store.Loader[configentry.Entry]
+	coordinates  *store.Loader[catalog.Coordinate]
 
-	graves uint64
+	keys, graves uint64
 }
 
 // Restore begins to replace the store's content. Nothing is seen of it before Commit.
@@ -148,7 +151,7 @@ func (s *Store) Restore() *Restore {
 		pairs: pairs.Load(), tombstones: tombstones.Load(), lockDelays: lockDelays.rows.Load(), sessions: sessions.rows.Load(),
 		nodes: nodes.rows.Load(), instances: instances.rows.Load(), checks: checks.rows.Load(),
 		serviceNames: serviceNames.rows.Load(), marks: marks.rows.Load(), virtualIPs: virtualIPs.rows.Load(), entries: configEntries.rows.Load(),
-		caConfig: caConfig.rows.Load(),
+		caConfig: caConfig.rows.Load(), coordinates: coordinates.rows.Load(),
 	}
 }
 
@@ -181,6 +184,7 @@ func (r *Restore) Put(row any) error {
 	case *authmethod.UsedProof:
 		return r.loginProofs.Add(db, row)
 	case *kv.Pair:
+		r.keys++
 		return r.pairs.Add(db, row)
 	case *kv.Tombstone:
 		r.graves++
@@ -205,6 +209,8 @@ func (r *Restore) Put(row any) error {
 		return r.caConfig.Add(db, row)
 	case *configentry.Entry:
 		return r.entries.Add(db, row)
+	case *catalog.Coordinate:
+		return r.coordinates.Add(db, row)
 	case *Meta:
 		return r.putMeta(row)
 	}
@@ -226,14 +232,14 @@ func (r *Restore) Commit() error {
 		r.tokens, r.policies, r.roles, r.authMethods, r.bindingRules, r.partitions, r.namespaces, r.caRoots, r.autopilot, r.loginProofs,
 		r.pairs, r.tombstones, r.lockDelays, r.sessions,
 		r.nodes, r.instances, r.checks, r.serviceNames, r.marks, r.virtualIPs, r.caConfig,
-		r.entries,
+		r.entries, r.coordinates,
 	} {
 		if err := l.Finish(r.tx.db); err != nil {
 			return err
 		}
 	}
 	m := r.tx.meta()
-	m.graves = r.graves
+	m.pairs, m.graves = r.keys, r.graves
 	if err := r.tx.putMeta(m); err != nil {
 		return err
 	}

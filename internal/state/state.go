@@ -49,7 +49,7 @@ func newContent() *content {
 	db, err := store.Open(metaTable, configEntries.rows, tokens.rows, policies.rows, roles.rows,
 		authMethods.rows, bindingRules.rows, partitions.rows, namespaces.rows, caRoots.rows, autopilotConfig.rows, loginProofs.rows,
 		pairs, tombstones, lockDelays.rows, sessions.rows,
-		nodes.rows, instances.rows, checks.rows, serviceNames.rows, marks.rows, virtualIPs.rows, caConfig.rows, usageTable)
+		nodes.rows, instances.rows, checks.rows, serviceNames.rows, marks.rows, virtualIPs.rows, caConfig.rows, coordinates.rows, usageTable)
 	if err != nil {
 		panic("state: " + err.Error()) // the schema is wrong
 	}
