@@ -92,7 +92,6 @@ var (
 	KeyringRead    = Permission{Resource: Keyring, Access: Read}
 	KeyringWrite   = Permission{Resource: Keyring, Access: Write}
 	MeshRead       = Permission{Resource: Mesh, Access: Read}
-	MeshWrite      = Permission{Resource: Mesh, Access: Write}
 	NodeRead       = Permission{Resource: Node, Access: Read}
 	NodeWrite      = Permission{Resource: Node, Access: Write}
 	OperatorRead   = Permission{Resource: Operator, Access: Read}

@@ -50,16 +50,6 @@ func ValidRoleName(name string) bool {
 	return name != "" && len(name) <= maxRoleName && onlyOf(name, letter+"-_")
 }
 
-// ValidPolicyName reports whether name can be that of a policy, the built-in
-// ones included, whose prefix other policies may not have.
-func ValidPolicyName(name string) bool {
-	return name != "" && len(name) <= maxPolicyName && name[0] != '/' && onlyPolicyChars(name)
-}
-
-func onlyPolicyChars(name string) bool {
-	return onlyOf(name, letter+"-_/") && strings.Count(name, "/") <= 1
-}
-
 // reservedNames is how the names of built-in policies begin.
 const reservedNames = "builtin/"
 
@@ -71,7 +61,7 @@ func checkPolicyName(name string) error {
 		return errs.Errorf(errs.Invalid, "Invalid Policy: invalid Name. Length must be greater than 0 and less than %d", maxPolicyName)
 	case strings.HasPrefix(name, "/") || strings.HasPrefix(name, reservedNames):
 		return errs.Errorf(errs.Invalid, "Invalid Policy: invalid Name. Names cannot be prefixed with '/' or '%s'", reservedNames)
-	case !onlyPolicyChars(name):
+	case !onlyOf(name, letter+"-_/") || strings.Count(name, "/") > 1:
 		return errs.New(errs.Invalid, "Invalid Policy: invalid Name. Only alphanumeric characters, a single '/', '-' and '_' are allowed")
 	}
 	return nil

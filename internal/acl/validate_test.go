@@ -177,8 +177,8 @@ func TestNames(t *testing.T) {
 		{"-web", false, false, true, true},
 		{"web_", false, false, true, true},
 		{"a/b", false, false, false, true},
-		{"builtin/global-read-only", false, false, false, true},
-		{"builtin/a/b", false, false, false, false},
+		{"builtin/global-read-only", false, false, false, false},
+		{"a/b/c", false, false, false, false},
 		{"/a", false, false, false, false},
 		{"", false, false, false, false},
 		{"wéb", false, false, false, false},
@@ -187,8 +187,8 @@ func TestNames(t *testing.T) {
 		{strings.Repeat("a", 256), true, true, true, false},
 		{strings.Repeat("a", 257), false, false, false, false},
 	} {
-		if ValidServiceName(c.name) != c.service || ValidNodeName(c.name) != c.node || ValidRoleName(c.name) != c.role || ValidPolicyName(c.name) != c.policy {
-			t.Errorf("%q: service %v, node %v, role %v, policy %v", c.name, ValidServiceName(c.name), ValidNodeName(c.name), ValidRoleName(c.name), ValidPolicyName(c.name))
+		if ValidServiceName(c.name) != c.service || ValidNodeName(c.name) != c.node || ValidRoleName(c.name) != c.role || (checkPolicyName(c.name) == nil) != c.policy {
+			t.Errorf("%q: service %v, node %v, role %v, policy %v", c.name, ValidServiceName(c.name), ValidNodeName(c.name), ValidRoleName(c.name), checkPolicyName(c.name))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package state
 
 import (
 	"maps"
-	"slices"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -30,9 +29,9 @@ var (
 	})
 
 	instances = &resource[catalog.Instance]{
-		name: TableInstances,
-		at:   instanceAt,
-		rows: store.NewTable("instances", instanceAt, instancesByNode, instancesByService, instancesByConnect),
+		name:    TableInstances,
+		at:      instanceAt,
+		rows:    store.NewTable("instances", instanceAt, instancesByNode, instancesByService, instancesByConnect),
 		indexes: func(i *catalog.Instance) (*uint64, *uint64) { return &i.CreateIndex, &i.ModifyIndex },
 	}
 )
