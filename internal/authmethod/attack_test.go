@@ -44,14 +44,14 @@ func TestCVE_2021_41803_ValuesOfAnIdentityAreNoExpressions(t *testing.T) {
 // A template of a path gave a name that meant another one once it was cleaned. Here
 // a name from a tag is what the tag says, but for A to Z, or it is refused.
 func TestCVE_2021_27099_NamesFromTagsAreNotCleaned(t *testing.T) {
-	rules := func(kind, name string) []BindingRule {
-		return []BindingRule{{AuthMethod: "m", BindType: kind, BindName: name}}
+	rules := func(kind, name string) []*BindingRule {
+		return []*BindingRule{{AuthMethod: "m", BindType: kind, BindName: name}}
 	}
 	names := append(slices.Clone(hostile), "..", ".", "a/b", "a//b", "/a", "a/", "a.b", "-a", "a-", "_a", "\u017f", "\u0131", "Ａ", "a\u0301", "\u202eweb", "web\r", "")
 	for _, name := range names {
 		id := identityWith(name)
 		for _, kind := range []string{BindService, BindNode, BindRole, BindPolicy} {
-			bound, err := Bind(rules(kind, "${entity_tags.team}"), id)
+			bound, err := Bind(rules(kind, "${entity_tags.team}"), id, nil)
 			for _, got := range slices.Concat(bound.Services, bound.Nodes, bound.Roles, bound.Policies) {
 				if !strings.EqualFold(got, name) || strings.Trim(strings.ToLower(got), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 					t.Errorf("the tag %q gives the %s %q", name, kind, got)
@@ -61,7 +61,7 @@ func TestCVE_2021_27099_NamesFromTagsAreNotCleaned(t *testing.T) {
 				t.Errorf("the tag %q gives %+v", name, bound)
 			}
 		}
-		if got, err := ChooseNamespace([]NamespaceRule{{BindNamespace: "${entity_tags.team}"}}, id, "own"); err == nil && !strings.EqualFold(got, name) {
+		if got, err := ChooseNamespace([]NamespaceRule{{BindNamespace: "${entity_tags.team}"}}, id, "own", nil); err == nil && !strings.EqualFold(got, name) {
 			t.Errorf("the tag %q gives the namespace %q", name, got)
 		}
 	}

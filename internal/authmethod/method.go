@@ -155,10 +155,14 @@ func validateNamespaceRules(m *Method, example Identity) error {
 // ChooseNamespace returns the namespace for the token of a login: that of the
 // first rule that matches id, or own, the method's, when none does. A rule that
 // computes an impossible name fails the login with errs.Invalid. Whether the
-// namespace exists is the caller's to check.
-func ChooseNamespace(rules []NamespaceRule, id Identity, own string) (string, error) {
+// namespace exists is the caller's to check. Where seen is not nil it is told what each rule gives that was looked at.
+func ChooseNamespace(rules []NamespaceRule, id Identity, own string, seen func(r NamespaceRule, name string, match bool, err error)) (string, error) {
 	for _, r := range rules {
-		if name, match, err := r.Bind(id); err != nil || match {
+		name, match, err := r.Bind(id)
+		if seen != nil {
+			seen(r, name, match, err)
+		}
+		if err != nil || match {
 			return name, err
 		}
 	}

@@ -188,7 +188,7 @@ func TestChooseNamespace(t *testing.T) {
 		{"a tag that is a wildcard", rules, team("*"), "", `invalid bind namespace: "*"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := ChooseNamespace(c.rules, c.id, "own")
+			got, err := ChooseNamespace(c.rules, c.id, "own", nil)
 			wantError(t, err, errs.Invalid, c.text)
 			if got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)

@@ -83,15 +83,23 @@ func ValidateRule(r BindingRule, example Identity) error {
 
 // Bind returns what the rules whose Selector matches id bind it to. One name
 // that cannot exist fails the whole login with errs.Invalid, so that a missing tag is
-// noticed (authmethods.md section 6.3).
-func Bind(rules []BindingRule, id Identity) (Bindings, error) {
+// noticed (authmethods.md section 6.3). Where seen is not nil it is told what each rule gives, those after one that
+// fails included.
+func Bind(rules []*BindingRule, id Identity, seen func(r *BindingRule, links Bindings, match bool, err error)) (Bindings, error) {
 	var all Bindings
+	var failed error
 	for _, r := range rules {
-		links, _, err := r.Bind(id)
-		if err != nil {
-			return Bindings{}, err
+		links, match, err := r.Bind(id)
+		if seen != nil {
+			seen(r, links, match, err)
+		}
+		if failed == nil {
+			failed = err
 		}
 		all.Add(links)
+	}
+	if failed != nil {
+		return Bindings{}, failed
 	}
 	return all, nil
 }

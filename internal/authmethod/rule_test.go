@@ -70,36 +70,36 @@ func TestBind(t *testing.T) {
 	id := example()
 	id.Variables["entity_tags.consul.hashicorp.com.service-name"] = "Web"
 	id.Variables["entity_tags.team"] = ""
-	rule := func(bindType, name, selector string) BindingRule {
-		return BindingRule{BindType: bindType, BindName: name, Selector: selector}
+	rule := func(bindType, name, selector string) *BindingRule {
+		return &BindingRule{BindType: bindType, BindName: name, Selector: selector}
 	}
 	const serviceTag = "${entity_tags.consul.hashicorp.com.service-name}"
 	for _, c := range []struct {
 		name  string
-		rules []BindingRule
+		rules []*BindingRule
 		want  Bindings
 		text  string
 	}{
 		{"no rules", nil, Bindings{}, ""},
-		{"each type", []BindingRule{
+		{"each type", []*BindingRule{
 			rule(BindService, serviceTag, ""), rule(BindNode, "n-"+serviceTag, ""), rule(BindRole, serviceTag, ""), rule(BindPolicy, "P", ""),
 			{BindType: BindTemplatedPolicy, BindName: "builtin/service", BindVars: &BindVars{serviceTag}},
 		}, Bindings{
 			Services: []string{"web"}, Nodes: []string{"n-web"}, Roles: []string{"Web"}, Policies: []string{"P"},
 			TemplatedPolicies: []TemplatedBinding{{"builtin/service", "Web"}},
 		}, ""},
-		{"all that match, each once", []BindingRule{
+		{"all that match, each once", []*BindingRule{
 			rule(BindRole, "a", ""), rule(BindRole, "b", `entity_name == "other"`), rule(BindRole, "c", `entity_name == "example"`), rule(BindRole, "a", ""),
 		}, Bindings{Roles: []string{"a", "c"}}, ""},
-		{"a missing tag fails the login", []BindingRule{rule(BindRole, "a", ""), rule(BindService, "${entity_tags.team}", "")}, Bindings{}, `invalid bind name: ""`},
-		{"but not in a rule that does not match", []BindingRule{rule(BindRole, "a", ""), rule(BindService, "${entity_tags.team}", `entity_tags["team"] == "x"`)},
+		{"a missing tag fails the login", []*BindingRule{rule(BindRole, "a", ""), rule(BindService, "${entity_tags.team}", "")}, Bindings{}, `invalid bind name: ""`},
+		{"but not in a rule that does not match", []*BindingRule{rule(BindRole, "a", ""), rule(BindService, "${entity_tags.team}", `entity_tags["team"] == "x"`)},
 			Bindings{Roles: []string{"a"}}, ""},
-		{"a variable that is gone", []BindingRule{rule(BindRole, "${gone}", "")}, Bindings{}, "error interpreting template: 1:3: unknown variable accessed: gone"},
-		{"a selector that is stale", []BindingRule{rule(BindRole, "a", `gone == "x"`)}, Bindings{}, `Selector is invalid: Selector "gone" is not valid`},
-		{"a type of another time", []BindingRule{rule("future", "a", "")}, Bindings{}, `invalid Binding Rule: unknown BindType "future"`},
+		{"a variable that is gone", []*BindingRule{rule(BindRole, "${gone}", "")}, Bindings{}, "error interpreting template: 1:3: unknown variable accessed: gone"},
+		{"a selector that is stale", []*BindingRule{rule(BindRole, "a", `gone == "x"`)}, Bindings{}, `Selector is invalid: Selector "gone" is not valid`},
+		{"a type of another time", []*BindingRule{rule("future", "a", "")}, Bindings{}, `invalid Binding Rule: unknown BindType "future"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Bind(c.rules, id)
+			got, err := Bind(c.rules, id, nil)
 			wantError(t, err, errs.Invalid, c.text)
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, want %+v", got, c.want)

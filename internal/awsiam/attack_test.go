@@ -393,7 +393,7 @@ func TestAttack_TagTextIsNotInterpreted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = authmethod.Bind([]authmethod.BindingRule{rule}, id)
+		_, err = authmethod.Bind([]*authmethod.BindingRule{&rule}, id, nil)
 		wantError(t, err, errs.Invalid, text)
 	}
 }

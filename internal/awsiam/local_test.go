@@ -73,7 +73,7 @@ func TestTaskLogsIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	links, err := authmethod.Bind([]authmethod.BindingRule{{BindType: authmethod.BindService, BindName: "${entity_tags.consul.hashicorp.com.service-name}"}}, id)
+	links, err := authmethod.Bind([]*authmethod.BindingRule{{BindType: authmethod.BindService, BindName: "${entity_tags.consul.hashicorp.com.service-name}"}}, id, nil)
 	if err != nil || len(links.Services) != 1 || links.Services[0] != "web" {
 		t.Errorf("got links %+v (%v)", links, err)
 	}

@@ -1,6 +1,8 @@
 package endpoint
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -113,49 +115,42 @@ func (i *LoginIdentity) note(name string, value any) {
 
 // chooseNamespace is authmethod.ChooseNamespace with its steps.
 func (x *LoginSteps) chooseNamespace(m *authmethod.Method, id authmethod.Identity) (string, error) {
-	for i, r := range m.NamespaceRules {
-		name, match, err := r.Bind(id)
+	return authmethod.ChooseNamespace(m.NamespaceRules, id, m.Namespace, func(r authmethod.NamespaceRule, name string, match bool, err error) {
 		step := NamespaceStep{Selector: r.Selector, BindNamespace: r.BindNamespace, Matches: match, Namespace: name}
 		if err != nil {
 			step.Error = err.Error()
-			x.Change = fmt.Sprintf("namespace rule %d has to match others only, or the identity needs another value in %s", i+1, r.BindNamespace)
+			x.Change = fmt.Sprintf("namespace rule %d has to match others only, or the identity needs another value in %s",
+				len(x.NamespaceRules)+1, r.BindNamespace)
 		}
 		x.NamespaceRules = append(x.NamespaceRules, step)
-		if err != nil || match {
-			return name, err
-		}
-	}
-	return m.Namespace, nil
+	})
 }
 
-// bind is authmethod.Bind with its steps: rules after one that fails are tried
-// too, and the first failure is returned. Roles and policies are looked for in s.
+// bind is authmethod.Bind with its steps. Roles and policies are looked for in s.
 func (x *LoginSteps) bind(tx *state.Tx, rules []*authmethod.BindingRule, id authmethod.Identity, s tenancy.Scope) (authmethod.Bindings, error) {
-	var all authmethod.Bindings
-	var failed error
-	for _, r := range rules {
-		links, match, err := r.Bind(id)
-		all.Add(links)
-		if err != nil && failed == nil {
-			failed = err
+	var unread error // of the state
+	failed := false
+	all, err := authmethod.Bind(rules, id, func(r *authmethod.BindingRule, links authmethod.Bindings, match bool, err error) {
+		if err != nil && !failed {
+			failed = true
 			x.Change = fmt.Sprintf("binding rule %s has to match others only, or the identity needs another value in %s", r.ID, r.BindName)
 		}
 		if len(x.BindingRules) == shownRules {
 			x.Omitted++
-			continue
+			return
 		}
 		step := BindingStep{ID: r.ID, Selector: r.Selector, BindType: r.BindType, BindName: r.BindName, Matches: match}
 		if err != nil {
 			step.Error = err.Error()
-		} else if err := step.name(tx, links, s); err != nil {
-			return all, err
+		} else {
+			unread = errors.Join(unread, step.name(tx, links, s))
 		}
 		x.BindingRules = append(x.BindingRules, step)
-	}
-	if failed == nil && len(rules) == 0 {
+	})
+	if len(rules) == 0 {
 		x.Change = "the auth method needs a binding rule"
 	}
-	return all, failed
+	return all, cmp.Or(unread, err)
 }
 
 // name notes what a rule that matches computed, and whether it is there.
