@@ -64,13 +64,5 @@ func (e *Bootstraps) Bootstrap(ctx context.Context, secret logging.Secret) (*acl
 			return nil, err
 		}
 	}
-	tx = e.Store.Read()
-	stored, err := tx.Token(nil, t.Scope, t.AccessorID)
-	if err != nil {
-		return nil, err
-	}
-	if stored == nil {
-		return nil, errNoToken
-	}
-	return showToken(tx, stored)
+	return showStored(e.Store.Read(), t.Scope, t.AccessorID)
 }

@@ -168,8 +168,12 @@ func (e *Tokens) save(ctx context.Context, who acl.Caller, tx *state.Tx, cmd fsm
 	if _, err := e.Raft.Propose(ctx, cmd); err != nil {
 		return nil, err
 	}
-	tx = e.Store.Read()
-	stored, err := tx.Token(nil, t.Scope, t.AccessorID)
+	return showStored(e.Store.Read(), t.Scope, t.AccessorID)
+}
+
+// showStored is showToken for the token with an accessor. It is errNoToken if there is none.
+func showStored(tx *state.Tx, s tenancy.Scope, accessor string) (*acl.Token, error) {
+	stored, err := tx.Token(nil, s, accessor)
 	if err != nil {
 		return nil, err
 	}
