@@ -87,16 +87,14 @@ func (a *API) succeed(w http.ResponseWriter, r *request, v any) {
 		if len(body) > ownLength {
 			h.Set("Content-Length", strconv.Itoa(len(body)))
 		}
-		w.WriteHeader(code)
-		_, _ = w.Write(body) // a caller that is gone is no fault of ours
+		writeWhole(w, r.Request, code, body)
 		return
 	}
 	h.Set("Content-Encoding", "gzip")
 	if s, ok := v.(shared); ok {
 		if text, err := s.gzipped(); err == nil {
 			h.Set("Content-Length", strconv.Itoa(len(text)))
-			w.WriteHeader(code)
-			_, _ = w.Write(text)
+			writeWhole(w, r.Request, code, text)
 			return
 		}
 	}

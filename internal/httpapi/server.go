@@ -52,6 +52,7 @@ func NewServer(h http.Handler, limits Limits, log *slog.Logger) *http.Server {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streamsPerConn, MaxReceiveBufferPerStream: maxLoginBody},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState:         markBegun,
+		ConnContext:       withConn,
 
 		DisableGeneralOptionsHandler: true, // it would answer past the audit trail
 	}
@@ -106,6 +107,7 @@ type limitedConn struct {
 	give  func()
 	begun atomic.Bool // there was a request, so the handshake is over
 	told  atomic.Bool // the last thing that was done is a write
+	held  *[]byte     // what is to be written in one piece; nil writes at once
 }
 
 // markBegun keeps in mind that a connection's first request has begun.
@@ -127,6 +129,10 @@ func (c *limitedConn) Read(p []byte) (int, error) {
 }
 
 func (c *limitedConn) Write(p []byte) (int, error) {
+	if c.held != nil {
+		*c.held = append(*c.held, p...)
+		return len(p), nil
+	}
 	c.told.Store(true)
 	return c.Conn.Write(p)
 }
