@@ -108,6 +108,7 @@ func (s *server) assemble() *httpapi.API {
 		Snapshots:   &endpoint.Snapshots{Backend: backend, Node: s.raft, TempDir: s.cfg.DataDir},
 		RaftServers: &endpoint.RaftServers{Backend: backend, Peers: s.raft, Members: s.servers, Asker: s.asker},
 		Catalog:     &endpoint.Catalog{Backend: backend, Datacenter: s.cfg.Datacenter, Coordinates: s.gossip.Coordinates},
+		Coordinates: &endpoint.Coordinates{Backend: backend, Measured: s.gossip.Coordinates},
 		Entries:     &endpoint.ConfigEntries{Backend: backend},
 		Intentions:  intentions,
 		Autopilots:  &endpoint.Autopilots{Backend: backend, Initial: s.cfg.Autopilot, Look: pilot.State},

@@ -22,7 +22,7 @@ import (
 type Catalog struct {
 	*Backend
 	Datacenter string
-	// Coordinates says where the members are, for Find.Near. nil knows of none.
+	// Coordinates says where the members are, for Find.Near. nil knows of nobody's place.
 	Coordinates func() []gossip.NodeCoordinate
 
 	answers healthAnswers

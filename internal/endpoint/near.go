@@ -16,20 +16,24 @@ func sortNear[R any](e *Catalog, f *Find, rows []R, node func(R) string) {
 		return
 	}
 	var from *gossip.Coordinate
-	places := map[string]*gossip.Coordinate{}
-	for _, c := range e.Coordinates() {
+	at := map[string]*gossip.Coordinate{}
+	measured := e.Coordinates()
+	if said, err := places(e.Store.Read(), nil, f.Partition, nil); err == nil {
+		measured = append(said, measured...) // what is measured counts last, and so before what is said
+	}
+	for _, c := range measured {
 		if strings.EqualFold(c.Node, f.Near) {
 			from = c.Coord
 		}
 		if c.Partition == f.Partition {
-			places[strings.ToLower(c.Node)] = c.Coord
+			at[strings.ToLower(c.Node)] = c.Coord
 		}
 	}
 	if from == nil {
 		return
 	}
 	slices.SortStableFunc(rows, func(a, b R) int {
-		return cmp.Compare(roundTrip(from, places[strings.ToLower(node(a))]), roundTrip(from, places[strings.ToLower(node(b))]))
+		return cmp.Compare(roundTrip(from, at[strings.ToLower(node(a))]), roundTrip(from, at[strings.ToLower(node(b))]))
 	})
 }
 

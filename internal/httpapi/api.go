@@ -56,6 +56,7 @@ type API struct {
 	KVs          *endpoint.KVs
 	Sessions     *endpoint.Sessions
 	Txns         *endpoint.Txns
+	Coordinates  *endpoint.Coordinates
 	Local        *local.State // what is registered with this agent
 	Events       *event.Log   // nil outside the default partition, which alone has user events
 

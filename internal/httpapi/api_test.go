@@ -153,6 +153,7 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		Intentions:   &endpoint.Intentions{Backend: b},
 		Sessions:     &endpoint.Sessions{Backend: b, Renewals: &kv.Renewals{}},
 		Txns:         &endpoint.Txns{Backend: b, Asker: w.raft, Datacenter: "dc1"},
+		Coordinates:  &endpoint.Coordinates{Backend: b},
 		Datacenter:   "dc1",
 		NodeName:     "n1",
 		UIEnabled:    true,
@@ -180,6 +181,7 @@ func newEmptyWorld(t testing.TB, change ...func(*API)) *world {
 		c(w.api)
 	}
 	w.api.Catalog.Coordinates = w.api.Gossip.Coordinates
+	w.api.Coordinates.Measured = w.api.Gossip.Coordinates
 	w.http = w.api.Handler()
 	return w
 }

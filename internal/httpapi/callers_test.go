@@ -257,6 +257,7 @@ var expectations = []expectation{
 	{row: "GET /v1/coordinate/nodes", rules: readNodes, answers: filtered(`200 [{"Node":"srv1"`)},
 	{row: "GET /v1/coordinate/node/{node}", rules: readNodes,
 		answers: []string{"404 $", notFound, "404 $", "404 $", "404 $", "404 $", `200 [{"Node":"web1"`}},
+	{row: "PUT /v1/coordinate/update", body: `{"Node":"web1","Coord":{"Vec":[0,0,0,0,0,0,0,0]}}`, rules: `node "web1" { policy = "write" }`, lacks: writeWeb1, answers: only("200 $")},
 	{row: "GET /v1/coordinate/datacenters", answers: same(`200 [{"Datacenter":"dc1"`)},
 	{row: "GET /v1/catalog/datacenters", answers: same(`200 ["dc1"]`)},
 	{row: "GET /v1/status/leader", answers: same(`200 "127.0.0.1:8300"`)},
