@@ -48,7 +48,7 @@ func idleFields() []field {
 
 		withoutEffect(idle, "telemetry.", text, "statsd_address statsite_address dogstatsd_addr circonus_*"),
 		withoutEffect(idle, "telemetry.", list, "dogstatsd_tags"),
-		withoutEffect(idle, "telemetry.", boolean, "enable_host_metrics disable_compat_*"),
+		withoutEffect(idle, "telemetry.", boolean, "disable_compat_*"),
 
 		withoutEffect(idle, "connect.", boolean, "enable_mesh_gateway_wan_federation"),
 		withoutEffect(idle, "locality.", text, "region zone"),

@@ -50,4 +50,6 @@ var telemetryFields = []field{
 		note: "Keep metrics that prefix_filter does not mention."},
 	{key: "telemetry.prometheus_retention_time", kind: duration, def: "0s", into: func(c *conf) any { return &c.Telemetry.PrometheusRetention },
 		note: "Leave metrics out of the format of Prometheus that have not changed for so long; 0 keeps them."},
+	{key: "telemetry.enable_host_metrics", kind: boolean, def: "false", into: func(c *conf) any { return &c.Telemetry.HostMetrics },
+		note: "Gauges of the machine too: memory, the file system of data_dir, uptime."},
 }

@@ -214,4 +214,5 @@ type Telemetry struct {
 	PrefixFilter        []string // each "+prefix" or "-prefix"
 	FilterDefault       bool
 	PrometheusRetention time.Duration
+	HostMetrics         bool // gauges of the machine too
 }

@@ -6,8 +6,12 @@ import (
 	"os"
 	"time"
 
+	"github.com/lictor/lictor/internal/catalog"
+	"github.com/lictor/lictor/internal/configentry"
 	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/hostinfo"
 	"github.com/lictor/lictor/internal/leader"
+	"github.com/lictor/lictor/internal/state"
 	"github.com/lictor/lictor/internal/telemetry"
 	"github.com/lictor/lictor/internal/version"
 )
@@ -50,6 +54,9 @@ func (b *base) observe() {
 		m.CountTo("audit.written", float64(counts.Written))
 		m.CountTo("audit.lost", float64(counts.Lost))
 	}
+	if b.cfg.Telemetry.HostMetrics {
+		b.observeHost()
+	}
 	if b.gossip == nil { // not yet
 		return
 	}
@@ -57,6 +64,30 @@ func (b *base) observe() {
 	servers := len(b.gossip.Servers())
 	m.Gauge("members.servers", float64(servers), dc)
 	m.Gauge("members.clients", float64(b.gossip.Size()-servers), dc)
+}
+
+// observeHost sets the gauges of the machine. What it does not tell is left out.
+func (b *base) observeHost() {
+	m := b.metrics
+	host := hostinfo.Collect(b.cfg.DataDir)
+	if mem := host.Memory; mem.Total > 0 {
+		m.Gauge("host.memory.total", float64(mem.Total))
+		m.Gauge("host.memory.available", float64(mem.Available))
+		m.Gauge("host.memory.used", float64(mem.Used))
+		m.Gauge("host.memory.used_percent", mem.UsedPercent)
+	}
+	if disk, at := host.Disk, (telemetry.Label{Name: "path", Value: host.Disk.Path}); disk.Total > 0 {
+		m.Gauge("host.disk.size", float64(disk.Total), at)
+		m.Gauge("host.disk.used", float64(disk.Used), at)
+		m.Gauge("host.disk.available", float64(disk.Free), at)
+		m.Gauge("host.disk.used_percent", disk.UsedPercent, at)
+		if disk.InodesTotal > 0 {
+			m.Gauge("host.disk.inodes_percent", float64(disk.InodesUsed)/float64(disk.InodesTotal)*100, at)
+		}
+	}
+	if host.Host.Uptime > 0 {
+		m.Gauge("host.uptime", float64(host.Host.Uptime))
+	}
 }
 
 // expiry sets a gauge to the seconds until end.
@@ -113,15 +144,46 @@ func (s *server) observeState() {
 			}
 		}
 	}
+	s.metrics.Gauge("state.kv_entries", float64(tx.Pairs()), dc)
+	s.observeEntries(tx, dc)
 	usage, err := tx.Usage()
 	if err != nil {
 		return
 	}
-	nodes, services, instances := 0, 0, 0
-	for _, u := range usage {
-		nodes, services, instances = nodes+u.Nodes, services+u.Services, instances+u.Instances
+	sum := catalog.Usage{}
+	mesh := map[string]int{}
+	for _, kind := range catalog.MeshKinds() {
+		mesh[kind] = 0
 	}
-	s.metrics.Gauge("state.nodes", float64(nodes), dc)
-	s.metrics.Gauge("state.services", float64(services), dc)
-	s.metrics.Gauge("state.service_instances", float64(instances), dc)
+	for _, u := range usage {
+		sum.Nodes, sum.Services, sum.Instances, sum.Billable = sum.Nodes+u.Nodes, sum.Services+u.Services, sum.Instances+u.Instances, sum.Billable+u.Billable
+		for kind, n := range u.Connect {
+			mesh[kind] += n
+		}
+	}
+	s.metrics.Gauge("state.nodes", float64(sum.Nodes), dc)
+	s.metrics.Gauge("state.services", float64(sum.Services), dc)
+	s.metrics.Gauge("state.service_instances", float64(sum.Instances), dc)
+	s.metrics.Gauge("state.billable_service_instances", float64(sum.Billable), dc)
+	for kind, n := range mesh {
+		s.metrics.Gauge("state.connect_instances", float64(n), dc, telemetry.Label{Name: "kind", Value: kind})
+	}
+}
+
+// observeEntries counts config entries by kind.
+func (s *server) observeEntries(tx *state.Tx, dc telemetry.Label) {
+	rows, err := tx.Rows(state.TableConfigEntries)
+	if err != nil {
+		return
+	}
+	count := map[configentry.Kind]int{}
+	for _, kind := range configentry.Kinds() {
+		count[kind] = 0
+	}
+	for row := range rows {
+		count[row.(*configentry.Entry).Kind]++
+	}
+	for kind, n := range count {
+		s.metrics.Gauge("state.config_entries", float64(n), dc, telemetry.Label{Name: "kind", Value: string(kind)})
+	}
 }

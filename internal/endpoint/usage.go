@@ -29,12 +29,6 @@ type Usage struct {
 // byScope is something of each namespace, by partition.
 type byScope[V any] map[string]map[string]V
 
-// kindsInMesh are those that are shown even where there is none.
-var kindsInMesh = []string{
-	catalog.ConnectNative, string(catalog.KindConnectProxy), string(catalog.KindMeshGateway),
-	string(catalog.KindIngressGateway), string(catalog.KindTerminatingGateway), string(catalog.KindAPIGateway),
-}
-
 // Usage says how much the catalog holds. It needs operator:read.
 func (e *Catalog) Usage(ctx context.Context, who acl.Caller, r Read) (*Usage, Meta, error) {
 	r.MinIndex = 0
@@ -58,7 +52,7 @@ func sumUsage(rows []*catalog.Usage) *Usage {
 		PartitionNamespaceBillableServiceInstances: byScope[int]{},
 		PartitionNamespaceConnectServiceInstances:  byScope[map[string]int]{},
 	}
-	for _, kind := range kindsInMesh {
+	for _, kind := range catalog.MeshKinds() {
 		u.ConnectServiceInstances[kind] = 0
 	}
 	for _, row := range rows {
@@ -67,7 +61,7 @@ func sumUsage(rows []*catalog.Usage) *Usage {
 		u.ServiceInstances += row.Instances
 		u.BillableServiceInstances += row.Billable
 		kinds := map[string]int{}
-		for _, kind := range kindsInMesh {
+		for _, kind := range catalog.MeshKinds() {
 			kinds[kind] = row.Connect[kind]
 			u.ConnectServiceInstances[kind] += row.Connect[kind]
 		}
