@@ -56,7 +56,7 @@ type rootsHeard struct {
 // Run follows the roots until ctx is done. A leaf that another root signed than the one that
 // signs now is due soon.
 func (l *Leafs) Run(ctx context.Context) error {
-	pause := backOff{first: time.Second, last: time.Minute}
+	pause := backOff{first: 100 * time.Millisecond, last: 10 * time.Second}
 	for index := uint64(0); ctx.Err() == nil; {
 		list, meta, err := l.Roots.List(ctx, acl.Caller{}, endpoint.Read{MinIndex: index, Stale: true})
 		if err != nil {

@@ -39,7 +39,7 @@ type Roots struct {
 
 // Run follows the roots until ctx is done.
 func (r *Roots) Run(ctx context.Context) error {
-	pause := backOff{first: time.Second, last: time.Minute}
+	pause := backOff{first: 100 * time.Millisecond, last: 10 * time.Second}
 	for ctx.Err() == nil {
 		if err := r.follow(ctx); err != nil {
 			if ctx.Err() == nil {

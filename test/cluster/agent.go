@@ -25,6 +25,7 @@ type Agent struct {
 	Name   string
 	Dir    string // its configuration, certificates and data
 	HTTP   string // host:port
+	GRPC   string // of a client agent, host:port
 	Server bool
 
 	bind, advertise string

@@ -77,6 +77,9 @@ func (c *Cluster) agent(cfg Config, name string, at int, server bool) *Agent {
 		bind: c.addrs.addr(at), advertise: c.addrs.addr(100 + at), news: c.news,
 	}
 	a.HTTP = net.JoinHostPort(a.bind, strconv.Itoa(httpPort))
+	if !server {
+		a.GRPC = net.JoinHostPort(a.bind, strconv.Itoa(grpcPort))
+	}
 	a.Use(cfg.Binary)
 	return a
 }
@@ -105,6 +108,10 @@ func (c *Cluster) prepare(a *Agent) error {
 }
 
 func (c *Cluster) commonConfig(a *Agent) string {
+	grpc := grpcPort
+	if a.Server {
+		grpc = -1
+	}
 	var join []string
 	for _, s := range c.Servers {
 		join = append(join, strconv.Quote(s.advertise))
@@ -119,8 +126,8 @@ retry_join = [%s]
 retry_interval = "1s"
 encrypt = %q
 limits { http_max_conns_per_client = 4096 }
-ports { grpc = -1 grpc_tls = -1 serf_wan = -1 dns = -1 }
-`, a.Name, filepath.Join(a.Dir, "data"), a.bind, a.advertise, a.bind, strings.Join(join, ", "), c.GossipKey)
+ports { grpc = %d grpc_tls = -1 serf_wan = -1 dns = -1 }
+`, a.Name, filepath.Join(a.Dir, "data"), a.bind, a.advertise, a.bind, strings.Join(join, ", "), c.GossipKey, grpc)
 }
 
 func (c *Cluster) serverConfig(a *Agent) string {

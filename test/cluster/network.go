@@ -16,6 +16,7 @@ const (
 	serverPort = 8300
 	serfPort   = 8301
 	httpPort   = 8500
+	grpcPort   = 8502
 )
 
 const dialTime = 3 * time.Second

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os/exec"
@@ -19,14 +20,21 @@ import (
 	"testing"
 	"time"
 
+	rbac "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/hashicorp/consul/api"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/lictor/lictor/test/cluster"
+	"github.com/lictor/lictor/test/xdsreader"
 )
 
 const (
-	meshCallers  = 4
+	meshCallers  = 3
+	meshTick     = 20 * time.Millisecond // between two calls of one
 	meshPatience = 30 * time.Second
+	soon         = time.Second // for a change to get to a proxy
 	apiPublic    = 21000
 	webUpstream  = 21001
 )
@@ -40,24 +48,164 @@ type mesh struct {
 	upstream string      // web's way to api
 	calls    atomic.Int64
 	failed   atomic.Int64
+	reader   *xdsreader.Reader        // a proxy of api that only reads
+	seen     map[string]time.Duration // how long it took at most until the reader was told
+}
+
+// rotations is how often the root of the mesh CA is changed.
+func rotations() int {
+	if long {
+		return 12
+	}
+	return 3
 }
 
 // TestRotationsOfTheMeshCA changes the root of the mesh CA three times while web calls api all
-// the time, over connections of one call and over one that stays. No call fails.
+// the time, over connections of one call and over one that stays. No call fails. A reader of xDS sees each new
+// root, the leaf that it has signed, and a changed intention, each within a second of the answer to who changed it.
 func TestRotationsOfTheMeshCA(t *testing.T) {
 	m := startMesh(t, startCluster(t, 2))
 	stop := m.traffic()
-	for round := range 3 {
+	for round := range rotations() {
 		before := m.calls.Load()
 		root := m.rotate(round)
+		began := time.Now()
+		m.sees(fmt.Sprintf("root %d", round+1), began, func(l public) bool { return l.trusts(root) })
+		m.sees(fmt.Sprintf("the leaf of root %d", round+1), began, func(l public) bool { return l.signedBy(root) })
+		name := fmt.Sprint("job", round)
+		m.allow(name)
+		began = time.Now()
+		m.sees("an intention", began, func(l public) bool { return strings.Contains(l.rules, name) })
 		m.await("api's proxy to present a leaf of the new root", func() bool { return m.presents(root) })
 		m.await("calls after that", func() bool { return m.calls.Load() > before+100 })
 	}
 	stop()
-	if m.failed.Load() > 0 {
-		t.Errorf("%d of %d calls failed", m.failed.Load(), m.calls.Load())
+	m.report()
+}
+
+// TestTheMeshOutlivesItsAgents has the agents of both proxies killed, and the leader too, while web calls api: proxies go on
+// with what they know, and no call fails.
+func TestTheMeshOutlivesItsAgents(t *testing.T) {
+	c := startCluster(t, 2)
+	m := startMesh(t, c)
+	stop := m.traffic()
+	pass := func() {
+		before := m.calls.Load()
+		m.await("calls", func() bool { return m.calls.Load() > before+100 })
 	}
-	t.Logf("%d calls, %d failed", m.calls.Load(), m.failed.Load())
+	for _, a := range c.Clients {
+		a.Kill()
+		pass()
+		must(t, a.Start())
+		pass()
+	}
+	since := c.Elections()
+	leader, err := c.AwaitLeader(cluster.Elections{}, nil)
+	must(t, err)
+	leader.Kill()
+	pass()
+	_, err = c.AwaitLeader(since, leader)
+	must(t, err)
+	must(t, leader.Start())
+	pass()
+	stop()
+	m.report()
+}
+
+// report fails the test if a call has failed, and says how it was.
+func (m *mesh) report() {
+	m.t.Helper()
+	if m.failed.Load() > 0 {
+		m.t.Errorf("%d of %d calls failed", m.failed.Load(), m.calls.Load())
+	}
+	m.t.Logf("%d calls, %d failed", m.calls.Load(), m.failed.Load())
+	for _, what := range slices.Sorted(maps.Keys(m.seen)) {
+		m.t.Logf("%s: seen after %v", what, m.seen[what].Round(time.Millisecond))
+	}
+}
+
+// public is what a proxy has been told of its public listener.
+type public struct {
+	roots []*x509.Certificate
+	leaf  *x509.Certificate
+	rules string
+}
+
+func (l public) trusts(root *x509.Certificate) bool { return slices.ContainsFunc(l.roots, root.Equal) }
+
+func (l public) signedBy(root *x509.Certificate) bool {
+	return l.leaf != nil && l.leaf.CheckSignatureFrom(root) == nil
+}
+
+// publicOf reads what s says of the public listener.
+func publicOf(s xdsreader.State) (out public) {
+	for name, l := range s.Listeners {
+		if !strings.HasPrefix(name, "public_listener:") {
+			continue
+		}
+		chain := l.FilterChains[0]
+		var down tlsv3.DownstreamTlsContext
+		if chain.TransportSocket.GetTypedConfig().UnmarshalTo(&down) != nil {
+			continue
+		}
+		common := down.CommonTlsContext
+		out.roots = certificates(common.GetValidationContext().TrustedCa.GetInlineString())
+		if leaf := certificates(common.TlsCertificates[0].CertificateChain.GetInlineString()); len(leaf) > 0 {
+			out.leaf = leaf[0]
+		}
+		var rules rbac.RBAC
+		if chain.Filters[0].GetTypedConfig().UnmarshalTo(&rules) == nil {
+			out.rules = rules.String()
+		}
+	}
+	return out
+}
+
+// certificates reads PEM.
+func certificates(text string) (all []*x509.Certificate) {
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return all
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			all = append(all, cert)
+		}
+	}
+}
+
+// sees waits until the reader has been told of something, which has to take no longer than a second.
+func (m *mesh) sees(what string, began time.Time, enough func(public) bool) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), meshPatience)
+	defer cancel()
+	if _, err := m.reader.Wait(ctx, func(s xdsreader.State) bool { return enough(publicOf(s)) }); err != nil {
+		m.t.Fatalf("%s: %v", what, err)
+	}
+	took := time.Since(began)
+	m.seen[what] = max(m.seen[what], took)
+	if took > soon {
+		m.t.Errorf("%s is seen after %v", what, took)
+	}
+}
+
+// read opens a stream of xDS for the sidecar of api.
+func (m *mesh) read(a *cluster.Agent, token string) {
+	conn, err := grpc.NewClient(a.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(m.t, err)
+	m.t.Cleanup(func() { _ = conn.Close() })
+	m.reader, err = xdsreader.Open(m.t.Context(), conn, xdsreader.Proxy{ID: "api-sidecar-proxy", Token: token})
+	must(m.t, err)
+	_, err = m.reader.Wait(m.t.Context(), func(s xdsreader.State) bool { return len(s.Listeners) > 0 })
+	must(m.t, err)
+}
+
+// allow lets a service call api.
+func (m *mesh) allow(source string) {
+	_, err := m.client.Connect().IntentionUpsert(&api.Intention{
+		SourceName: source, DestinationName: "api", SourceType: api.IntentionSourceConsul, Action: api.IntentionActionAllow,
+	}, nil)
+	must(m.t, err)
 }
 
 // startMesh starts everybody of the mesh, and returns once a call has succeeded.
@@ -71,14 +219,11 @@ func startMesh(t *testing.T, c *cluster.Cluster) *mesh {
 	host := func(a *cluster.Agent) string { h, _, _ := net.SplitHostPort(a.HTTP); return h }
 	web, app := c.Clients[0], c.Clients[1]
 	m := &mesh{
-		t: t, client: client(c.Servers[0], cluster.Management),
+		t: t, seen: map[string]time.Duration{}, client: client(c.Servers[0], cluster.Management),
 		public: net.JoinHostPort(host(app), fmt.Sprint(apiPublic)), upstream: net.JoinHostPort(host(web), fmt.Sprint(webUpstream)),
 	}
 	service := serveHTTP(t)
-	_, err := m.client.Connect().IntentionUpsert(&api.Intention{
-		SourceName: "web", DestinationName: "api", SourceType: api.IntentionSourceConsul, Action: api.IntentionActionAllow,
-	}, nil)
-	must(t, err)
+	m.allow("web")
 	for _, s := range []struct {
 		at   *cluster.Agent
 		name string
@@ -99,8 +244,12 @@ func startMesh(t *testing.T, c *cluster.Cluster) *mesh {
 			}},
 		}))
 		startProxy(t, s.at, s.name, token.SecretID)
+		if s.name == "api" {
+			m.read(s.at, token.SecretID)
+		}
 	}
-	m.await("the first call", func() bool { return m.call(http.DefaultClient) == nil })
+	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // what stays open is waited for at the end
+	m.await("the first call", func() bool { return m.call(once) == nil })
 	return m
 }
 
@@ -169,7 +318,7 @@ func (m *mesh) traffic() (stop func()) {
 		}}
 		work.Go(func() {
 			defer transport.CloseIdleConnections()
-			tick := time.NewTicker(5 * time.Millisecond)
+			tick := time.NewTicker(meshTick)
 			defer tick.Stop()
 			for {
 				select {
@@ -191,36 +340,31 @@ func (m *mesh) traffic() (stop func()) {
 	})
 }
 
-// rotate has the CA make another root, of another kind of key, and returns its key's identifier.
-func (m *mesh) rotate(round int) []byte {
-	before, _, err := m.client.Connect().CARoots(nil)
-	must(m.t, err)
+// rotate has the CA make another root, of another kind of key, and returns it.
+func (m *mesh) rotate(round int) *x509.Certificate {
 	config, _, err := m.client.Connect().CAGetConfig(nil)
 	must(m.t, err)
 	config.Config["PrivateKeyType"] = "ec"
-	config.Config["PrivateKeyBits"] = []int{384, 256, 521}[round]
+	config.Config["PrivateKeyBits"] = []int{384, 256, 521}[round%3]
 	_, err = m.client.Connect().CASetConfig(config, nil)
 	must(m.t, err)
 	after, _, err := m.client.Connect().CARoots(nil)
 	must(m.t, err)
-	if after.ActiveRootID == before.ActiveRootID {
-		m.t.Fatal("there is no other root")
+	if len(after.Roots) != round+2 {
+		m.t.Fatalf("there are %d roots", len(after.Roots))
 	}
 	i := slices.IndexFunc(after.Roots, func(r *api.CARoot) bool { return r.Active })
-	block, _ := pem.Decode([]byte(after.Roots[i].RootCertPEM))
-	cert, err := x509.ParseCertificate(block.Bytes)
-	must(m.t, err)
-	return cert.SubjectKeyId
+	return certificates(after.Roots[i].RootCertPEM)[0]
 }
 
-// presents reports whether the leaf that api's proxy presents was signed by a key.
-func (m *mesh) presents(key []byte) bool {
+// presents reports whether the leaf that api's proxy presents was signed by a root.
+func (m *mesh) presents(root *x509.Certificate) bool {
 	conn, err := tls.Dial("tcp", m.public, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
-	return bytes.Equal(conn.ConnectionState().PeerCertificates[0].AuthorityKeyId, key)
+	return bytes.Equal(conn.ConnectionState().PeerCertificates[0].AuthorityKeyId, root.SubjectKeyId)
 }
 
 // await waits until ok holds.
