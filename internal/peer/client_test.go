@@ -183,7 +183,7 @@ func TestManyRequestsShareFewConnections(t *testing.T) {
 	for range requests {
 		<-arrived
 	}
-	if open := p.verified.held(); open > connsPerAddr {
+	if open := p.verified.Held(); open > connsPerAddr {
 		t.Errorf("%d connections for %d requests", open, requests)
 	}
 	close(release)

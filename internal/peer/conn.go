@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
+
+	"github.com/lictor/lictor/internal/limit"
 )
 
 // The first bytes of a connection in the clear, of one length. The second is the first
@@ -21,11 +22,11 @@ const (
 type conn struct {
 	net.Conn
 	listener *Listener
-	from     netip.Addr
+	from     string // the address at the other end
 
 	// Not changed after the hand-over.
-	gate *gate // where its place is
-	id   Identity
+	places *limit.Places // where its place is
+	id     Identity
 
 	head []byte // read already, to be read first
 
@@ -33,18 +34,18 @@ type conn struct {
 }
 
 // move takes a place in next and gives up the one that c has.
-func (c *conn) move(next *gate) bool {
-	if !next.take(c.from) {
+func (c *conn) move(next *limit.Places) bool {
+	if !next.Take(c.from, 1) {
 		return false
 	}
-	c.gate.give(c.from)
-	c.gate = next
+	c.places.Give(c.from, 1)
+	c.places = next
 	return true
 }
 
 func (c *conn) Close() error {
 	c.once.Do(func() {
-		c.gate.give(c.from)
+		c.places.Give(c.from, 1)
 		c.listener.mu.Lock()
 		delete(c.listener.conns, c)
 		c.listener.mu.Unlock()
@@ -113,3 +114,11 @@ func (q *queue) Accept() (net.Conn, error) {
 
 func (q *queue) Addr() net.Addr { return q.addr }
 func (q *queue) Close() error   { q.close(); return nil }
+
+// address returns the IP address at the other end of c.
+func address(c net.Conn) string {
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().String()
+	}
+	return ""
+}

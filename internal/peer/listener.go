@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
+	"github.com/lictor/lictor/internal/limit"
 	"github.com/lictor/lictor/internal/logging"
 )
 
@@ -40,7 +41,7 @@ type Listener struct {
 	limits limits
 	noise  throttle // of complaints that anybody can cause
 
-	unidentified, anonymous, verified *gate
+	unidentified, anonymous, verified *limit.Places
 
 	raft  *queue
 	known *queue // HTTP/2 with a verified certificate, or in the clear
@@ -85,9 +86,9 @@ func listen(addr string, t *TLS, log *slog.Logger, most limits) (*Listener, erro
 	}
 	l := &Listener{
 		net: tcp, tls: t, log: logging.Named(log, "peer"), limits: most,
-		unidentified: newGate(most.perAddr, most.unidentified),
-		anonymous:    newGate(most.anonymousPer, most.anonymous),
-		verified:     newGate(most.verifiedPer, 0),
+		unidentified: &limit.Places{PerSource: int64(most.perAddr), Total: int64(most.unidentified)},
+		anonymous:    &limit.Places{PerSource: int64(most.anonymousPer), Total: int64(most.anonymous)},
+		verified:     &limit.Places{PerSource: int64(most.verifiedPer)},
 		raft:         newQueue(tcp.Addr()),
 		known:        newQueue(tcp.Addr()),
 		rest:         newQueue(tcp.Addr()),
@@ -169,14 +170,14 @@ func (l *Listener) pause(d time.Duration) bool {
 
 // enter registers a connection that has just been accepted.
 func (l *Listener) enter(c *conn) bool {
-	if !l.unidentified.take(c.from) {
+	if !l.unidentified.Take(c.from, 1) {
 		return false
 	}
-	c.gate = l.unidentified
+	c.places = l.unidentified
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		l.unidentified.give(c.from)
+		l.unidentified.Give(c.from, 1)
 		return false
 	}
 	l.conns[c] = nil

@@ -53,7 +53,7 @@ func TestSlowStrangers(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				eventually(t, "every place is free again", func() bool { return p.unidentified.held() == 0 })
+				eventually(t, "every place is free again", func() bool { return p.unidentified.Held() == 0 })
 				c := newClient(t, cfg)
 				if _, body, err := get(t, c, p.addr(), "/"); err != nil || !strings.HasPrefix(body, "server") {
 					t.Errorf("a server afterwards: %q, %v", body, err)
@@ -79,14 +79,14 @@ func TestFloodOfStrangers(t *testing.T) {
 	for range 5 {
 		from("127.0.0.1")
 	}
-	eventually(t, "five are in", func() bool { return p.unidentified.held() == 5 })
+	eventually(t, "five are in", func() bool { return p.unidentified.Held() == 5 })
 	if !hungUp(t, from("127.0.0.1")) {
 		t.Error("a sixth of one address is kept")
 	}
 	for range 3 {
 		from("127.0.0.2")
 	}
-	eventually(t, "eight are in", func() bool { return p.unidentified.held() == 8 })
+	eventually(t, "eight are in", func() bool { return p.unidentified.Held() == 8 })
 	if !hungUp(t, from("127.0.0.3")) {
 		t.Error("a ninth of all is kept")
 	}
@@ -108,7 +108,7 @@ func TestFloodOfAnonymousClients(t *testing.T) {
 		if n >= 3 && !hungUp(t, c) {
 			t.Error("a fourth is kept")
 		}
-		eventually(t, "it is in", func() bool { return p.anonymous.held() == min(n+1, 3) })
+		eventually(t, "it is in", func() bool { return p.anonymous.Held() == int64(min(n+1, 3)) })
 	}
 	if _, body, err := get(t, newClient(t, server), p.addr(), "/"); err != nil || body != "server s1" {
 		t.Errorf("a server meanwhile: %q, %v", body, err)
@@ -215,7 +215,7 @@ func TestRaftThatNobodyTakes(t *testing.T) {
 	if !hungUp(t, c) {
 		t.Error("it is kept")
 	}
-	eventually(t, "its place is free", func() bool { return p.verified.held() == 0 })
+	eventually(t, "its place is free", func() bool { return p.verified.Held() == 0 })
 }
 
 func TestListenNeedsACertificate(t *testing.T) {
