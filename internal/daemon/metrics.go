@@ -17,7 +17,10 @@ import (
 )
 
 // begun are the counters that are there before they count anything, so that a rate of them can be watched.
-var begun = []string{"rpc.rate_limit.exceeded", "http.bodies_refused", "audit.written", "audit.lost"}
+var begun = []string{
+	"rpc.rate_limit.exceeded", "rpc.request_error", "http.bodies_refused", "audit.written", "audit.lost",
+	"client.rpc", "client.rpc.failed", "client.rpc.exceeded",
+}
 
 // openMetrics makes what this agent and its libraries report go to one place.
 func (b *base) openMetrics() error {
