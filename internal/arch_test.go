@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,7 +25,7 @@ var rows = [][]string{
 	{"fsm", "proxycfg"},
 	{"raftnode", "gossip", "event", "discover", "peer", "awsiam", "xds", "audit", "taskmeta", "check", "watch", "aclsetup", "proxy"},
 	{"endpoint", "leader", "local"},
-	{"httpapi", "grpcapi", "dns", "forward"},
+	{"httpapi", "grpcapi", "forward"},
 	{"agent"},
 	{"daemon"},
 	{"config", "ecsconfig"},
@@ -63,6 +65,36 @@ func TestImportsPointUpwards(t *testing.T) {
 	}
 	if packages < 10 {
 		t.Fatalf("only %d packages seen: is the walk broken?", packages)
+	}
+}
+
+// docRow is a row of the table of packages.
+var docRow = regexp.MustCompile("(?m)^\\| ([0-9]+) \\| ((?:`[a-z]+` )+)\\| .+ \\|$")
+
+func TestTheDocumentsHaveTheSameRows(t *testing.T) {
+	text, err := os.ReadFile("../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	described := make([][]string, len(rows))
+	for _, match := range docRow.FindAllStringSubmatch(string(text), -1) {
+		n, err := strconv.Atoi(match[1])
+		if err != nil || n >= len(rows) {
+			t.Errorf("row %s is not in the table above", match[1])
+			continue
+		}
+		described[n] = append(described[n], strings.Fields(strings.ReplaceAll(match[2], "`", ""))...)
+	}
+	for n, names := range rows {
+		want, got := slices.Sorted(slices.Values(names)), slices.Sorted(slices.Values(described[n]))
+		if !slices.Equal(got, want) {
+			t.Errorf("row %d of docs/architecture.md has %q, not %q", n, got, want)
+		}
+		for _, name := range names {
+			if _, err := os.Stat(name); err != nil {
+				t.Errorf("row %d has a package that is not there: %v", n, err)
+			}
+		}
 	}
 }
 
