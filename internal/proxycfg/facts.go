@@ -160,6 +160,11 @@ func (f *follower) snapshot() *Snapshot {
 		Mesh: f.known.mesh.Mesh,
 	}
 	s.Proxy.Proxy.Config = merge(central.Config, f.registered.Proxy.Config)
+	if len(s.Proxy.Proxy.Expose.Paths) == 0 {
+		for _, p := range central.Expose.Paths {
+			s.Proxy.Proxy.Expose.Paths = append(s.Proxy.Proxy.Expose.Paths, catalog.ExposePath(p))
+		}
+	}
 	for i := range f.registered.Proxy.Upstreams {
 		u := f.upstream(&central, &f.registered.Proxy.Upstreams[i])
 		if u == nil {

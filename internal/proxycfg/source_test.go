@@ -200,6 +200,22 @@ func TestASnapshotHasEverything(t *testing.T) {
 	}
 }
 
+func TestExposedPathsAreCentralUnlessTheProxyHasItsOwn(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		c := newCluster()
+		c.set("/v1/config/proxy-defaults", `[{"Kind":"proxy-defaults","Name":"global","Expose":{"Paths":[{"Path":"/central","LocalPathPort":1,"ListenerPort":2}]}}]`)
+		p, want := sidecar("api"), "/central"
+		if own {
+			want = "/own"
+			p.Proxy.Expose.Paths = []catalog.ExposePath{{Path: want, LocalPathPort: 1, ListenerPort: 2}}
+		}
+		c.register(p)
+		if got := follow(t, c, permit).until(anything).Proxy.Proxy.Expose.Paths; len(got) != 1 || got[0].Path != want {
+			t.Errorf("own %v: %+v", own, got)
+		}
+	}
+}
+
 func TestServersSayWhatCountsWithoutIntentions(t *testing.T) {
 	for policy, allow := range map[string]bool{"": true, "allow": true, "deny": false} { // the agent's own is to allow
 		c := newCluster()

@@ -36,8 +36,8 @@ func each(t *testing.T, kind Type, f func(t *testing.T, m any)) {
 func TestCVE_2021_32574_AnUpstreamHasToBeWhoItShouldBe(t *testing.T) {
 	each(t, Cluster, func(t *testing.T, m any) {
 		c := m.(*cluster.Cluster)
-		if c.Name == localApp {
-			return
+		if c.Name == localApp || strings.HasPrefix(c.Name, "exposed_cluster_") {
+			return // the proxy's own service
 		}
 		up := &tls.UpstreamTlsContext{}
 		if err := c.TransportSocket.GetTypedConfig().UnmarshalTo(up); err != nil {
@@ -60,9 +60,9 @@ func TestCVE_2021_32574_AnUpstreamHasToBeWhoItShouldBe(t *testing.T) {
 	})
 }
 
-// public reports whether a golden listener is the one for callers.
+// public reports whether a golden listener is the one for callers. That of exposed paths has a test of its own.
 func public(l *listener.Listener) bool {
-	return l.TrafficDirection != core.TrafficDirection_OUTBOUND && !strings.HasPrefix(l.Name, "stock")
+	return !strings.HasPrefix(l.Name, "exposed_paths:") && l.TrafficDirection != core.TrafficDirection_OUTBOUND && !strings.HasPrefix(l.Name, "stock")
 }
 
 // The mesh CA signs the certificates of client agents too. Where the default is to allow, no rule is about them.

@@ -153,6 +153,10 @@ var golden = []struct {
 			}},
 		}
 	})},
+	{name: "paths that are exposed", snapshot: shop(exposes(
+		catalog.ExposePath{Path: "/health", LocalPathPort: 8080, ListenerPort: 21500},
+		catalog.ExposePath{Path: "/ready", LocalPathPort: 8081, ListenerPort: 21500, Protocol: "http"},
+		catalog.ExposePath{Path: "/grpc.health.v1.Health/Check", LocalPathPort: 9090, ListenerPort: 21501, Protocol: "http2"}))},
 	{name: "http, some requests are denied", snapshot: shop(allowed, configured("protocol", "http"), intended(
 		from("web", "", 9,
 			configentry.Permission{Action: configentry.Allow, HTTP: &configentry.HTTPPermission{PathExact: "/admin/health"}},

@@ -67,6 +67,7 @@ func Build(s *proxycfg.Snapshot, v Version) (Resources, error) {
 		b.errs = append(b.errs, fmt.Errorf("proxy config: %w", err))
 	}
 	b.try("local service", b.inbound)
+	b.exposed()
 	for i := range s.Upstreams {
 		u := &s.Upstreams[i]
 		b.try(fmt.Sprintf("upstream %q", u.DestinationName), func() error { return b.outbound(u) })
