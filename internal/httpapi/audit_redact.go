@@ -31,11 +31,16 @@ var shownParams = wordSet(`acquire after ap by destination source source-type au
 
 // shownKeys are the keys of bodies whose values are no secrets, in lower case. The
 // texts of all others are hashed, so that a new key is safe until somebody lists it.
-var shownKeys = wordSet(`accessorid address authmethod authmethodnamespace behavior bindname bindtype boundiamprincipalarns
-	checkid clientcerturi datacenter datacenters description displayname entitytags expirationtime expirationttl iamentitytags id intermediatecertttl
-	interval kind leafcertttl lockdelay maxtokenttl method name namespace node nodeid nodename partition policyid provider resource
+var shownKeys = wordSet(`accessorid action address authmethod authmethodnamespace behavior bindname bindtype boundiamprincipalarns
+	checkid clientcerturi createdat datacenter datacenters description destinationname destinationns destinationpartition displayname entitytags
+	expirationtime expirationttl iamentitytags id intermediatecertttl
+	interval kind kv.key leafcertttl lockdelay maxtokenttl method mode name namespace node nodeid nodename partition policyid protocol provider resource
 	rootcertttl rules selector segment service
-	serviceid servicename status tags target templateid templatename timeout tokenlocality ttl type verb`)
+	serviceid servicename sourcename sourcens sourcepartition sourcetype status tags target templateid templatename timeout tokenlocality ttl type
+	updatedat verb`)
+
+// freeKeys are the keys of objects whose own keys are anybody's choice, so that nothing below is shown.
+var freeKeys = wordSet(`header meta nodemeta opaqueconfig`)
 
 func wordSet(words string) map[string]bool {
 	set := map[string]bool{}
@@ -126,6 +131,7 @@ func (s scrubber) headers(h http.Header) http.Header {
 // request whose events do not show its body.
 type auditBody struct {
 	io.ReadCloser
+	closed bool // it is somebody's value: its content is not looked into
 
 	mu   sync.Mutex // guards what follows: a request that is passed on is read elsewhere
 	sum  hash.Hash
@@ -138,7 +144,7 @@ func newAuditBody(r *http.Request, row *route, log *audit.Log) *auditBody {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 || row == nil || row.options&longBody != 0 {
 		return nil
 	}
-	return &auditBody{ReadCloser: r.Body, sum: log.NewHash(), log: log}
+	return &auditBody{ReadCloser: r.Body, closed: row.options&(kvBody|eventBody) != 0, sum: log.NewHash(), log: log}
 }
 
 // request returns r with the body that is kept.
@@ -175,10 +181,10 @@ func (b *auditBody) describe(s scrubber) []byte {
 	if b.size == 0 {
 		return nil
 	}
-	if len(b.head) <= maxAuditBody && b.head[0] == '{' {
-		var object map[string]any
-		if json.Unmarshal(b.head, &object) == nil {
-			if shown, err := json.Marshal(s.value("", object)); err == nil && len(shown) <= maxAuditJSON {
+	if len(b.head) <= maxAuditBody && !b.closed && (b.head[0] == '{' || b.head[0] == '[') {
+		var content any
+		if json.Unmarshal(b.head, &content) == nil {
+			if shown, err := json.Marshal(s.value("", "", content)); err == nil && len(shown) <= maxAuditJSON {
 				return shown
 			}
 		}
@@ -186,22 +192,27 @@ func (b *auditBody) describe(s scrubber) []byte {
 	return []byte(`{"hash":"` + b.log.SumHash(b.sum) + `","bytes":` + strconv.FormatInt(b.size, 10) + `}`)
 }
 
-// value returns v, of key, with each text that may be a secret hashed.
-func (s scrubber) value(key string, v any) any {
+// value returns v, of key in an object that is the value of parent, with each text that may be a secret hashed.
+func (s scrubber) value(parent, key string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		shown := make(map[string]any, len(v))
 		for name, inner := range v {
-			shown[s.text(name)] = s.value(name, inner)
+			if freeKeys[parent] || freeKeys[key] {
+				name = s.text(name)
+				shown[name] = s.value("meta", "", inner)
+				continue
+			}
+			shown[s.text(name)] = s.value(key, strings.ToLower(name), inner)
 		}
 		return shown
 	case []any:
 		for i := range v {
-			v[i] = s.value(key, v[i])
+			v[i] = s.value(parent, key, v[i])
 		}
 		return v
 	case string:
-		if v == "" || shownKeys[strings.ToLower(key)] {
+		if v == "" || !freeKeys[parent] && (shownKeys[key] || shownKeys[parent+"."+key]) {
 			return s.text(v)
 		}
 		return s.hash(v)

@@ -260,8 +260,15 @@ func TestCVE_2025_62513_NoSecretIsInTheTrail(t *testing.T) {
 	w.call("POST", "/v1/acl/login", `{"AuthMethod":"ecs","BearerToken":"web:open sesame","Meta":{"a":"private"},"Nested":[{"Name":"shown"},{"Password":["open sesame"]}]}`)
 	w.call("PUT", "/v1/acl/policy", `not json: open sesame`, asManagement)
 	w.call("PUT", "/v1/acl/token", `{"Description":"`+secret+`"}`, "X-Consul-Token: "+secret)
+	w.call("PUT", "/v1/kv/a", `{"Name":"private"}`, asManagement)
+	w.call("PUT", "/v1/event/fire/e", `{"Name":"private"}`, asManagement)
+	w.call("PUT", "/v1/txn", `[{"KV":{"Verb":"set","Key":"a/b","Value":"cHJpdmF0ZQ=="}}]`, asManagement)
+	w.call("PUT", "/v1/config", `{"Kind":"service-intentions","Name":"web","Meta":{"Name":"private"},"Sources":[{"Name":"api","Action":"allow"}]}`, asManagement)
+	w.call("PUT", "/v1/catalog/register", `{"Node":"n","NodeMeta":{"id":"private"},"Check":{"Definition":{"Header":{"Name":["private",{"Name":"private"}]}}}}`, asManagement)
+	w.call("POST", "/v1/connect/intentions", `{"SourceName":"api","DestinationName":"web","Action":"allow"}`, asManagement)
+	w.call("POST", "/v1/operator/keyring", `{"Key":"private"}`, asManagement)
 	got := tr.pairs()
-	for _, s := range []string{secret, management, "sesame", "private"} {
+	for _, s := range []string{secret, management, "sesame", "private", "cHJpdmF0ZQ"} {
 		if strings.Contains(tr.out.String(), s) {
 			i := strings.Index(tr.out.String(), s)
 			t.Errorf("%s is in the trail: …%s", s, tr.out.String()[max(0, i-200):i+60])
@@ -279,6 +286,18 @@ func TestCVE_2025_62513_NoSecretIsInTheTrail(t *testing.T) {
 	}
 	if body := fmt.Sprint(got[9].complete.Payload.Request.Body); body != "map[bytes:21 hash:"+tr.log.Hash("not json: open sesame")+"]" {
 		t.Errorf("body that is no JSON: %s", body)
+	}
+	for i, want := range []string{
+		"map[bytes:18 hash:" + tr.log.Hash(`{"Name":"private"}`) + "]", "map[bytes:18 hash:" + tr.log.Hash(`{"Name":"private"}`) + "]",
+		"[map[KV:map[Key:a/b Value:" + tr.log.Hash("cHJpdmF0ZQ==") + " Verb:set]]]",
+		"map[Kind:service-intentions Meta:map[Name:" + tr.log.Hash("private") + "] Name:web Sources:[map[Action:allow Name:api]]]",
+		"map[Check:map[Definition:map[Header:map[Name:[" + tr.log.Hash("private") + " map[Name:" + tr.log.Hash("private") + "]]]]] Node:n NodeMeta:map[id:" + tr.log.Hash("private") + "]]",
+		"map[Action:allow DestinationName:web SourceName:api]",
+		"map[Key:" + tr.log.Hash("private") + "]",
+	} {
+		if body := fmt.Sprint(got[11+i].complete.Payload.Request.Body); body != want {
+			t.Errorf("body %s, want %s", body, want)
+		}
 	}
 	if q := fmt.Sprint(got[3].start.Payload.Request.Query["token"]); q != "<hidden>" {
 		t.Errorf("token in a query: %s", q)

@@ -133,7 +133,8 @@ func (b *besieged) useSecretsOfOperators(v vault, client *api.Client, created st
 	}}))
 	for _, r := range []struct{ method, path, body string }{
 		{http.MethodPost, "/v1/operator/audit-hash", fmt.Sprintf(`{"Input":%q}`, v.newSecret("hashed text"))},
-		{http.MethodPut, "/v1/event/fire/deploy", v.newSecret("event's payload")},
+		{http.MethodPut, "/v1/event/fire/deploy", fmt.Sprintf(`{"Name":%q}`, v.newSecret("event's payload"))},
+		{http.MethodPut, "/v1/kv/json", fmt.Sprintf(`{"Name":%q}`, v.newSecret("key's value"))},
 		{http.MethodGet, "/v1/kv/a?token=" + created, ""},
 		{http.MethodPut, "/v1/kv/" + b.files.management, "its own token as a key"},
 	} {
