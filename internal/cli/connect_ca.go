@@ -50,7 +50,10 @@ func connectCASetConfig() *Command {
 			fs.StringVar(&path, "config-file", "", "`file` with the configuration, or - for standard input")
 			fs.BoolVar(&force, "force-without-cross-signing", false, "do not have the root before sign the new one: connections may fail until everybody knows it")
 		},
-		Run: func(ctx context.Context, env *Env, _ []string) error {
+		Run: func(ctx context.Context, env *Env, args []string) error {
+			if err := noArguments(args); err != nil {
+				return err
+			}
 			if path == "" {
 				return misuse("The -config-file flag is required")
 			}
@@ -63,6 +66,9 @@ func connectCASetConfig() *Command {
 			dec.DisallowUnknownFields()
 			if err := dec.Decode(&c); err != nil {
 				return complain("Error parsing config file: %w", err)
+			}
+			if dec.More() {
+				return complain("Error parsing config file: there is something after the configuration")
 			}
 			c.ForceWithoutCrossSigning = c.ForceWithoutCrossSigning || force
 			client, err := b.open(env)

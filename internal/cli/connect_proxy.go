@@ -58,6 +58,9 @@ func connectProxy() *Command {
 			"It runs until it is interrupted, and then lets connections finish for up to " + proxy.DefaultDrain.String() + ".",
 		Flags: f.register,
 		Run: func(ctx context.Context, env *Env, args []string) error {
+			if err := noArguments(args); err != nil {
+				return err
+			}
 			f.orEnv(env)
 			client, err := f.open(env)
 			if err != nil {

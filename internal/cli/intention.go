@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/tenancy"
 )
 
 func intention() *Command {
@@ -96,11 +99,34 @@ func intentionList() *Command {
 			table := tabwriter.NewWriter(env.Out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "ID\tSource\tAction\tDestination\tPrecedence")
 			for _, i := range list {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", i.ID, i.SourceString(), intentionAction(i), i.DestinationString(), i.Precedence)
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\n", i.ID, sourceOf(i), intentionAction(i), destinationOf(i), i.Precedence)
 			}
 			return table.Flush()
 		}),
 	}
+}
+
+// sourceOf and destinationOf are the ends of an intention, with what is not the default before the name.
+func sourceOf(i *api.Intention) string { return endOf(i.SourcePartition, i.SourceNS, i.SourceName) }
+
+func destinationOf(i *api.Intention) string {
+	return endOf(i.DestinationPartition, i.DestinationNS, i.DestinationName)
+}
+
+func endOf(partition, namespace, name string) string {
+	namespace = cmp.Or(namespace, api.IntentionDefaultNamespace)
+	switch {
+	case partition != "" && partition != tenancy.DefaultName:
+		return partition + "/" + namespace + "/" + name
+	case namespace != api.IntentionDefaultNamespace:
+		return namespace + "/" + name
+	}
+	return name
+}
+
+// describe is an intention in a line.
+func describe(i *api.Intention) string {
+	return fmt.Sprintf("%s => %s (%s)", sourceOf(i), destinationOf(i), intentionAction(i))
 }
 
 // intentionAction is what an intention does, in a word.
@@ -145,7 +171,7 @@ func intentionMatch() *Command {
 				return complain("Error matching the connection: %w", err)
 			}
 			for _, i := range found[args[0]] {
-				fmt.Fprintln(env.Out, i)
+				fmt.Fprintln(env.Out, describe(i))
 			}
 			return nil
 		},
@@ -196,8 +222,8 @@ func findIntention(client *api.Client, args []string, q *api.QueryOptions) (i *a
 
 func showIntention(w io.Writer, i *api.Intention) {
 	line := func(label string, value any) { fmt.Fprintf(w, "%-13s %v\n", label+":", value) }
-	line("Source", i.SourceString())
-	line("Destination", i.DestinationString())
+	line("Source", sourceOf(i))
+	line("Destination", destinationOf(i))
 	line("Action", intentionAction(i))
 	if i.ID != "" {
 		line("ID", i.ID)

@@ -40,7 +40,7 @@ func intentionCreate() *Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(env.Out, "%s: %s\n", did, i)
+				fmt.Fprintf(env.Out, "%s: %s\n", did, describe(i))
 			}
 			return nil
 		},
@@ -108,7 +108,7 @@ func (o *intentionOptions) write(client *api.Client, i *api.Intention, r *api.Qu
 		old, _, err := connect.IntentionGetExact(argument(i.SourcePartition, i.SourceNS, i.SourceName),
 			argument(i.DestinationPartition, i.DestinationNS, i.DestinationName), r)
 		if err != nil {
-			return "", complain("Error looking up intention for replacement with source %q and destination %q: %w", i.SourceString(), i.DestinationString(), err)
+			return "", complain("Error looking up intention for replacement with source %q and destination %q: %w", sourceOf(i), destinationOf(i), err)
 		}
 		if old != nil {
 			i.ID = old.ID
@@ -119,14 +119,14 @@ func (o *intentionOptions) write(client *api.Client, i *api.Intention, r *api.Qu
 				_, err = connect.IntentionUpdate(i, w)
 			}
 			if err != nil {
-				return "", complain("Error replacing intention %q: %w", i, err)
+				return "", complain("Error replacing intention %q: %w", describe(i), err)
 			}
 			return "Replaced", nil
 		}
 	}
 	//lint:ignore SA1019 the other replaces what is there
 	if _, _, err := connect.IntentionCreate(i, w); err != nil {
-		return "", complain("Error creating intention %q: %w", i, err)
+		return "", complain("Error creating intention %q: %w", describe(i), err)
 	}
 	return "Created", nil
 }

@@ -28,6 +28,7 @@ func TestIntentionAndConfigOutput(t *testing.T) {
 		{"intention_match_source", "intention match -source web", answers{"GET /v1/connect/intentions/match?by=source&name=web": `{"web":[` + oneIntention + "]}"}},
 		{"intention_create", "intention create -deny -meta a=b web team/db", answers{"POST " + intentionsURL: `{"ID":"` + intentionID + `"}`}},
 		{"intention_replace", "intention create -replace web db", answers{"GET " + exactLine: oneIntention, "PUT /v1/connect/intentions/" + intentionID: `{"ID":"x"}`}},
+		{"intention_create_partition", "intention create east/default/web team/db", answers{"POST " + intentionsURL: `{"ID":"` + intentionID + `"}`}},
 		{"intention_delete", "intention delete web db", answers{"DELETE " + exactLine: "true"}},
 		{"config_read", "config read -kind service-defaults -name web", answers{"GET /v1/config/service-defaults/web": webDefaults}},
 		{"config_list", "config list -kind service-defaults", answers{"GET /v1/config/service-defaults": "[" + webDefaults + "]"}},
