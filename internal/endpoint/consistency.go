@@ -8,6 +8,7 @@ import (
 
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/raftnode"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // Replica is this server's part in replication, as reads see it.
@@ -88,9 +89,7 @@ func (c *Consistency) reach(ctx context.Context, verify bool) error {
 		if err == nil || hurried || errs.KindOf(err) != errs.Unavailable || ctx.Err() != nil {
 			return err
 		}
-		select {
-		case <-time.After(wait/2 + rand.N(wait)):
-		case <-ctx.Done():
+		if !sleep.For(ctx, wait/2+rand.N(wait)) {
 			return err
 		}
 	}

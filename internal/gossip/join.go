@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"github.com/lictor/lictor/internal/logging"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // errRetriesExhausted ends an agent that was told how often to try.
@@ -173,9 +174,7 @@ func (g *Gossip) RetryJoin(ctx context.Context, addrs []string, interval time.Du
 			return errRetriesExhausted
 		}
 		g.log.Warn("Join cluster failed, will retry", cluster, slog.String("retry_interval", interval.String()), slog.Any(logging.Err, err))
-		select {
-		case <-time.After(interval):
-		case <-ctx.Done():
+		if !sleep.For(ctx, interval) {
 			return nil
 		}
 	}

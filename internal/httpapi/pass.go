@@ -10,6 +10,7 @@ import (
 	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/peer"
 	"github.com/lictor/lictor/internal/raftnode"
+	"github.com/lictor/lictor/internal/sleep"
 )
 
 // Forward passes a request on to the server that can answer it (see
@@ -45,10 +46,7 @@ func (a *API) respond(w http.ResponseWriter, req *http.Request, row *route) (r *
 			return r, answer, done, err
 		}
 		body.rewind()
-		select {
-		case <-time.After(leaderWait):
-		case <-req.Context().Done():
-		}
+		sleep.For(req.Context(), leaderWait)
 	}
 }
 
