@@ -53,7 +53,6 @@ func TestComplaintsAboutTheMeshCA(t *testing.T) {
 		{"a file that is not there", "set-config -config-file " + file + ".gone", "", nil, "Error reading config file: "},
 		{"no JSON", "set-config -config-file " + file, "hello", nil, "Error parsing config file: "},
 		{"two configurations", "set-config -config-file " + file, `{"Provider":"consul"} {}`, nil, "Error parsing config file: there is something after the configuration"},
-		{"an argument", "get-config x", "", nil, "Too many arguments (expected 0, got 1)"},
 		{"an unknown key", "set-config -config-file " + file, `{"Surprise":1}`, nil, `Error parsing config file: json: unknown field "Surprise"`},
 		{"refused", "set-config -config-file " + file, `{"Provider":"bogus"}`, answers{"PUT " + path: `400 could not initialize provider: unknown CA provider "bogus"`},
 			`Error setting CA configuration: Unexpected response code: 400 (could not initialize provider: unknown CA provider "bogus")`},
