@@ -186,6 +186,48 @@ func TestAttack_ALeafOfARootThatWasRemoved(t *testing.T) {
 	}
 }
 
+// What was verified once is not verified again, but it is good no longer than it says.
+func TestAttack_ALeafThatWasVerifiedExpires(t *testing.T) {
+	now := &clock{}
+	a := newAgent(t)
+	in := a.start(Config{Settings: publicFor("api", echo(t, "api")), Now: now.time})
+	letIn := func(cert tls.Certificate) bool {
+		conn, err := a.dial(t, in.at[PublicListener], cert)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	web := a.certificate(serviceID("web"), time.Hour)
+	for range 2 {
+		if !letIn(web) {
+			t.Fatal("who may connect is refused")
+		}
+	}
+	server := a.with(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+	id := in.proxy.identity
+	chain := []*x509.Certificate{parseDER(t, server.Certificate[0])}
+	if _, err := id.verify(chain, x509.ExtKeyUsageServerAuth); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := id.verify(chain, x509.ExtKeyUsageClientAuth); err == nil {
+		t.Error("what is good for one use is good for the other")
+	}
+	now.pass(2 * time.Hour)
+	if letIn(web) {
+		t.Error("an expired leaf is let in that was verified before")
+	}
+}
+
+func parseDER(t *testing.T, der []byte) *x509.Certificate {
+	t.Helper()
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
 // Who has the certificate of one service is that service, and is let in as no other: not with another's certificate
 // without its key, and not with another name of its own in TLS.
 func TestAttack_ALeafOfAnotherService(t *testing.T) {

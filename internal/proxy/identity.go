@@ -34,10 +34,11 @@ type leaf struct {
 	id   ca.ServiceID
 }
 
-// roots are the roots of the mesh CA. They never change.
+// roots are the roots of the mesh CA. They never change; what was verified with them is remembered.
 type roots struct {
 	trustDomain string
 	pool        *x509.CertPool
+	verified    verified
 }
 
 func newIdentity(now func() time.Time, log *slog.Logger) *identity {
@@ -132,12 +133,16 @@ func (i *identity) verify(chain []*x509.Certificate, use x509.ExtKeyUsage) (ca.S
 	if len(chain) == 0 {
 		return ca.ServiceID{}, errors.New("no certificate was presented")
 	}
+	key, now := keyOf(chain, use), i.now()
+	if id, known := r.verified.at(key, now); known {
+		return id, nil
+	}
 	between := x509.NewCertPool()
 	for _, cert := range chain[1:] {
 		between.AddCert(cert)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: r.pool, Intermediates: between, CurrentTime: i.now(), KeyUsages: []x509.ExtKeyUsage{use},
+	ways, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: r.pool, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{use},
 	})
 	if err != nil {
 		return ca.ServiceID{}, err
@@ -149,10 +154,11 @@ func (i *identity) verify(chain []*x509.Certificate, use x509.ExtKeyUsage) (ca.S
 	if id.TrustDomain != r.trustDomain {
 		return id, fmt.Errorf("the certificate is of trust domain %s, not %s", id.TrustDomain, r.trustDomain)
 	}
+	r.verified.remember(key, id, ways[0])
 	return id, nil
 }
 
-// server is the TLS configuration of the public listener. Whoever connects is verified by verifyClient.
+// server is the TLS configuration of the public listener. Whoever connects is verified by VerifyConnection.
 func (i *identity) server() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
