@@ -125,7 +125,7 @@ func (w *world) decorate(ctx context.Context, name, namespace, upstream string) 
 		"-consul-image", "consul", "-consul-ecs-image", "consul-ecs", "-envoy-image", "envoy",
 	}
 	for _, n := range w.servers {
-		args = append(args, "-retry-join", n.addr(n.serf))
+		args = append(args, "-retry-join", loopback(n.serf))
 	}
 	if upstream != "" {
 		args = append(args, "-upstream", upstream+":"+strconv.Itoa(s.upstream))

@@ -35,7 +35,7 @@ func (w *world) goOn(ctx context.Context) error {
 	}
 	login := w.login(t, clientMethod, w.file("client-token"))
 	_, err = fmt.Fprintf(w.opts.Out, instructions,
-		w.https(), w.servers[0].addr(w.servers[0].http), w.management.Reveal(), w.dir, w.logOf(w.servers[0]),
+		w.https(), loopback(w.servers[0].http), w.management.Reveal(), w.dir, w.logOf(w.servers[0]),
 		shell(".", w.file("env")),
 		web.application(), web.toUpstream(),
 		shell(".", w.file("task.env")),

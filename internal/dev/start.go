@@ -92,8 +92,6 @@ type node struct {
 	process                   *agent
 }
 
-func (n *node) addr(port int) string { return loopback(port) }
-
 // planServers chooses names and ports. The first server has the usual ones of the API.
 func (w *world) planServers() error {
 	count := w.opts.Servers
@@ -191,7 +189,7 @@ func (w *world) startServers(ctx context.Context) (string, error) {
 func (w *world) joinAddrs() string {
 	var addrs []string
 	for _, n := range w.servers {
-		addrs = append(addrs, strconv.Quote(n.addr(n.serf)))
+		addrs = append(addrs, strconv.Quote(loopback(n.serf)))
 	}
 	return strings.Join(addrs, ", ")
 }
@@ -202,7 +200,7 @@ func (w *world) awsEndpoints() []string {
 }
 
 // https is where the person who runs the cluster, and tasks, find it.
-func (w *world) https() string { return w.servers[0].addr(w.servers[0].https) }
+func (w *world) https() string { return loopback(w.servers[0].https) }
 
 // operator is the environment of the person who runs the cluster.
 func (w *world) operator() []string {

@@ -152,7 +152,7 @@ func (w *world) readEverywhere(s *service) func(context.Context) (string, error)
 		for _, n := range w.servers {
 			for _, sink := range []string{s.clientToken(), s.serviceToken()} {
 				_, err := w.tools.consul(ctx, nil, "acl", "token", "read", "-stale", "-self",
-					"-http-addr", "https://"+n.addr(n.https), "-ca-file", w.caFile(), "-token-file", sink)
+					"-http-addr", "https://"+loopback(n.https), "-ca-file", w.caFile(), "-token-file", sink)
 				if err != nil {
 					return "", fmt.Errorf("%s: %w", n.name, err)
 				}

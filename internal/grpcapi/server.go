@@ -3,7 +3,6 @@ package grpcapi
 import (
 	"context"
 	"log/slog"
-	"net"
 	"runtime/debug"
 	"time"
 
@@ -34,6 +33,7 @@ const (
 	pingTimeout      = 20 * time.Second
 	pingsAtMostEach  = 5 * time.Second
 	idleTime         = 5 * time.Minute // of a connection without a stream
+	stopTime         = time.Second     // for the last word
 )
 
 // API serves xDS. Source, Resolver and Log have to be set.
@@ -55,7 +55,7 @@ type API struct {
 	streams limit.Places
 }
 
-// Server is an API on one listener or more.
+// Server is an API on one listener or more. Serve answers until Close, and returns nil then.
 type Server struct {
 	*grpc.Server
 	stop context.CancelFunc
@@ -76,6 +76,7 @@ func (a *API) NewServer(creds credentials.TransportCredentials) *Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAtMostEach, PermitWithoutStream: true}),
 		grpc.StreamInterceptor(a.guarded),
 		grpc.UnknownServiceHandler(unknown),
+		grpc.WaitForHandlers(true), // so that their events are written before the trail is closed
 	}
 	if creds != nil {
 		options = append(options, grpc.Creds(creds))
@@ -85,13 +86,12 @@ func (a *API) NewServer(creds credentials.TransportCredentials) *Server {
 	return s
 }
 
-// Serve answers on l until Close, which gives nil.
-func (s *Server) Serve(l net.Listener) error { return s.Server.Serve(l) }
-
-// Close ends every stream, with a word to its proxy, and closes the listeners.
+// Close ends every stream, with a word to its proxy, and closes the listeners. Who does not listen is cut off.
 func (s *Server) Close() {
 	s.stop()
-	s.Stop()
+	late := time.AfterFunc(stopTime, s.Stop)
+	defer late.Stop()
+	s.GracefulStop()
 }
 
 func orElse(d, otherwise time.Duration) time.Duration {
