@@ -78,6 +78,7 @@ func TestDefaultsOfAClientAgent(t *testing.T) {
 		SessionTTLMin: 10 * time.Second, RaftMultiplier: 1, GRPCKeepaliveInterval: 30 * time.Second, GRPCKeepaliveTimeout: 20 * time.Second, Autopilot: autopilot.Default(),
 	}
 	want.CheckUpdates, want.CheckOutputMax, want.SidecarPorts = 5*time.Minute, 4096, local.Ports{Min: 21000, Max: 21255}
+	want.ExposePorts = local.Ports{Min: 21500, Max: 21755}
 	want.ACL.DefaultPolicy, want.ACL.DownPolicy = "allow", "extend-cache"
 	want.ACL.TokenTTL, want.ACL.PolicyTTL, want.ACL.RoleTTL = 30*time.Second, 30*time.Second, 30*time.Second
 	for _, l := range []*daemon.TLSListener{&want.TLS.InternalRPC, &want.TLS.HTTPS, &want.TLS.GRPC} {

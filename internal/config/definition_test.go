@@ -135,6 +135,7 @@ func TestRefusedDefinitions(t *testing.T) {
 		{"two checks of one ID", `check { id = "c" name = "a" ttl = "1m" } check { name = "c" ttl = "1m" }`, `check "c" is defined twice`},
 		{"two services of one ID", `service { name = "a" } service { id = "a" name = "b" }`, `service "a" is defined twice`},
 		{"sidecar ports", `ports { sidecar_min_port = 5 sidecar_max_port = 4 }`, "ports.sidecar_min_port: 5 is above ports.sidecar_max_port: 4"},
+		{"ports of exposed checks", `ports { expose_min_port = 5 expose_max_port = 4 }`, "ports.expose_min_port: 5 is above ports.expose_max_port: 4"},
 		{"watch of an unknown type", `watches = [{ type = "bogus" args = ["x"] }]`, "1 error occurred:\n\t* watches: Unsupported watch type: bogus\n\n"},
 		{"watch without a handler", `watches = [{ type = "nodes" }]`, "1 error occurred:\n\t* watches: Must define a watch handler: 'args', or 'handler_type' 'http'\n\n"},
 		{"watch with a broken tag", `watches = [{ type = "service" service = "a" tag = [1] args = ["x"] }]`, "1 error occurred:\n\t* watches: tag: expected a string or a list of strings\n\n"},

@@ -26,8 +26,6 @@ func idleFields() []field {
 			ui_config.metrics_proxy.add_headers`),
 		withoutEffect(inert, "acl.", boolean, "msp_disable_bootstrap"),
 
-		withoutEffect(idle, "ports.", integer, "expose_min_port expose_max_port"),
-
 		withoutEffect(idle, "dns_config.", boolean, `allow_stale enable_truncate only_passing disable_compression
 			enable_additional_node_meta_txt use_cache prefer_namespace`),
 		withoutEffect(idle, "dns_config.", duration, "max_stale node_ttl recursor_timeout cache_max_age"),

@@ -36,4 +36,8 @@ var serviceFields = []field{
 		note: "First port for sidecars that are registered without one."},
 	{key: "ports.sidecar_max_port", kind: integer, def: "21255", into: func(c *conf) any { return &c.SidecarPorts.Max },
 		note: "Last of them."},
+	{key: "ports.expose_min_port", kind: integer, def: "21500", into: func(c *conf) any { return &c.ExposePorts.Min },
+		note: "First port on which sidecars with Expose.Checks take health checks of their service."},
+	{key: "ports.expose_max_port", kind: integer, def: "21755", into: func(c *conf) any { return &c.ExposePorts.Max },
+		note: "Last of them."},
 }

@@ -47,6 +47,9 @@ func checkServices(c *daemon.Config) error {
 	if p := c.SidecarPorts; p.Min > p.Max {
 		return fmt.Errorf("ports.sidecar_min_port: %d is above ports.sidecar_max_port: %d", p.Min, p.Max)
 	}
+	if p := c.ExposePorts; p.Min > p.Max {
+		return fmt.Errorf("ports.expose_min_port: %d is above ports.expose_max_port: %d", p.Min, p.Max)
+	}
 	seen := map[string]bool{}
 	for i, s := range c.Services {
 		if s.Name == "" {

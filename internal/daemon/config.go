@@ -75,6 +75,7 @@ type Config struct {
 	CheckOutputMax     int           // bytes of a check's output that are kept; 0 is 4096
 	DiscardCheckOutput bool          // nothing of a check's output is kept
 	SidecarPorts       local.Ports   // for sidecars without a port
+	ExposePorts        local.Ports   // for checks that sidecars expose
 	Watches            []Watch
 
 	DefaultIntentionPolicy string              // "allow", "deny", or "" for what the ACLs' default policy is

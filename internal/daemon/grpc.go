@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 
 	"google.golang.org/grpc/credentials"
 
 	"github.com/lictor/lictor/internal/acl"
+	"github.com/lictor/lictor/internal/catalog"
 	"github.com/lictor/lictor/internal/grpcapi"
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/proxycfg"
+	"github.com/lictor/lictor/internal/tenancy"
 )
 
 // rights say what tokens may do, and tell when that changes.
@@ -87,7 +90,7 @@ func (b *base) grpcAPI(api *httpapi.API, who rights, changed func() <-chan struc
 	enabled, allow := who.ACLs()
 	return &grpcapi.API{
 		Source: &proxycfg.Source{
-			Services: b.local, Client: client, Datacenter: b.cfg.Datacenter, DefaultAllow: !enabled || allow, Log: log,
+			Services: exposing{b.local}, Client: client, Datacenter: b.cfg.Datacenter, DefaultAllow: !enabled || allow, Log: log,
 		},
 		Resolver: who, Changed: changed, Partition: b.cfg.Partition, Audit: b.audit, Log: log,
 		DefaultToken:      func() logging.Secret { return b.tokens.Get(httpapi.TokenDefault) },
@@ -129,4 +132,16 @@ func (b *base) xds() *httpapi.XDS {
 	}
 	out.Port = cmp.Or(max(out.Ports.Plaintext, 0), out.Ports.TLS)
 	return out
+}
+
+// exposing is what is registered with this agent, where a proxy has the paths too that checks of its service need.
+type exposing struct{ *local.State }
+
+// Service implements proxycfg.Services.
+func (e exposing) Service(who acl.Caller, in tenancy.Scope, id string) (catalog.Service, error) {
+	i, err := e.State.Service(who, in, id)
+	if paths := e.ExposedPaths(in, id); err == nil && len(paths) > 0 {
+		i.Proxy.Expose.Paths = slices.Concat(i.Proxy.Expose.Paths, paths)
+	}
+	return i, err
 }

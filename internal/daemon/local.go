@@ -34,7 +34,7 @@ func (b *base) openLocal() error {
 		NodeName: cfg.NodeName, Datacenter: cfg.Datacenter, Partition: cfg.Partition, Server: cfg.Server, DataDir: cfg.DataDir,
 		Node: b.node, Client: client, Members: func() int { return b.gossip.Size() },
 		DefaultToken: token(httpapi.TokenDefault), AgentToken: token(httpapi.TokenAgent), FileToken: token(httpapi.TokenRegistration),
-		SidecarPorts: cfg.SidecarPorts, CheckUpdates: cfg.CheckUpdates, DiscardOutput: cfg.DiscardCheckOutput,
+		SidecarPorts: cfg.SidecarPorts, ExposePorts: cfg.ExposePorts, CheckUpdates: cfg.CheckUpdates, DiscardOutput: cfg.DiscardCheckOutput,
 		RemoteScripts: cfg.EnableScripts, LocalScripts: cfg.EnableLocalScripts,
 		Check: check.Options{OutputMax: cfg.CheckOutputMax}, Log: b.log,
 	})

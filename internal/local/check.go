@@ -49,6 +49,7 @@ func (s *State) takeCheck(who acl.Caller, d check.Definition, in tenancy.Scope, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.putCheck(c)
+	s.expose()
 	s.tell()
 	return c, nil
 }
@@ -124,18 +125,22 @@ func (s *State) newCheck(d check.Definition, owner *catalog.Service, token loggi
 	}
 	s.mu.Unlock()
 	c.noteSince(s.cfg.now())
+	var err error
+	if c.runner, err = s.newRunner(c, d); err == nil && old == nil {
+		s.restoreStatus(c)
+	}
+	return c, err
+}
+
+// newRunner returns what runs d for c, from c's status on.
+func (s *State) newRunner(c *checkItem, d check.Definition) (check.Runner, error) {
 	o := s.cfg.Check
 	o.Log = s.cfg.Log
 	o.Notify = func(r check.Status) { s.note(c, r) }
 	o.Alias = s.aliased(c)
-	o.Scripts = s.cfg.RemoteScripts || from == fromFile && s.cfg.LocalScripts
-	begin := d
-	begin.Status = c.check.Status
-	var err error
-	if c.runner, err = check.New(begin, o); err == nil && old == nil {
-		s.restoreStatus(c)
-	}
-	return c, err
+	o.Scripts = s.cfg.RemoteScripts || c.source == fromFile && s.cfg.LocalScripts
+	d.Status = c.check.Status
+	return check.New(d, o)
 }
 
 // noteSince keeps when the check became critical.

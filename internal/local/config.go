@@ -16,7 +16,10 @@ import (
 type Ports struct{ Min, Max int }
 
 // What the zero value of a setting means (spec: agent.md section 4, catalog.md section 4).
-var defaultSidecarPorts = Ports{21000, 21255}
+var (
+	defaultSidecarPorts = Ports{21000, 21255}
+	defaultExposePorts  = Ports{21500, 21755}
+)
 
 const (
 	reapEvery = 30 * time.Second
@@ -39,6 +42,7 @@ type Config struct {
 	// "" is none; nil is none ever.
 	DefaultToken, AgentToken, FileToken func() logging.Secret
 
+	ExposePorts   Ports         // zero is 21500 to 21755; for checks that a proxy exposes
 	SidecarPorts  Ports         // zero is 21000 to 21255; negative is no port for a sidecar without one
 	CheckUpdates  time.Duration // how long news of a check's output alone may wait; 0 is not at all
 	RemoteScripts bool          // checks that are registered over the API may run programs
@@ -74,6 +78,13 @@ func (c *Config) sidecarPorts() Ports {
 		return defaultSidecarPorts
 	}
 	return c.SidecarPorts
+}
+
+func (c *Config) exposePorts() Ports {
+	if c.ExposePorts == (Ports{}) {
+		return defaultExposePorts
+	}
+	return c.ExposePorts
 }
 
 // secret calls a source of tokens that may be nil.

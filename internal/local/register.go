@@ -229,6 +229,7 @@ func (s *State) put(p *planned, replaceChecks bool) (gone []key) {
 		}
 		s.follow(c, p.service.Service)
 	}
+	s.expose()
 	s.tell()
 	return gone
 }
@@ -285,6 +286,7 @@ func (s *State) remove(k key) error {
 			}
 		}
 	}
+	s.expose()
 	s.tell()
 	s.mu.Unlock()
 	err := s.forgetChecks(checks)
@@ -358,6 +360,7 @@ func (s *State) loadCheck(d check.Definition, checks map[key]bool) error {
 	checks[c.key()] = true
 	s.mu.Lock()
 	s.putCheck(c)
+	s.expose()
 	s.tell()
 	s.mu.Unlock()
 	return s.forgetChecks([]key{c.key()})
@@ -377,6 +380,7 @@ func (s *State) unload(services, checks map[key]bool) {
 			s.dropCheck(k, c)
 		}
 	}
+	s.expose()
 	s.tell()
 	s.mu.Unlock()
 	for _, k := range gone {

@@ -48,6 +48,8 @@ type checkItem struct {
 	saved  statusFile         // of a TTL check, as it was kept last; State.turn guards it
 	late   *time.Timer        // news of its output alone that wait; nil if there are none
 	version
+
+	exposed exposure // through the service's sidecar; zero is directly
 }
 
 // removed is what the catalog is still to forget.
@@ -92,7 +94,11 @@ func Open(cfg Config) (*State, error) {
 		removedServices: map[key]removed{}, removedChecks: map[key]removed{},
 		changed: make(chan struct{}), stepped: make(chan struct{}), dirty: make(chan struct{}, 1), whole: make(chan struct{}, 1),
 	}
-	return s, s.restore()
+	err := s.restore()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expose()
+	return s, err
 }
 
 // Run runs the checks and keeps the catalog in step, until ctx is done.

@@ -160,11 +160,7 @@ func (f *follower) snapshot() *Snapshot {
 		Mesh: f.known.mesh.Mesh,
 	}
 	s.Proxy.Proxy.Config = merge(central.Config, f.registered.Proxy.Config)
-	if len(s.Proxy.Proxy.Expose.Paths) == 0 {
-		for _, p := range central.Expose.Paths {
-			s.Proxy.Proxy.Expose.Paths = append(s.Proxy.Proxy.Expose.Paths, catalog.ExposePath(p))
-		}
-	}
+	s.Proxy.Proxy.Expose.Paths = exposed(f.registered.Proxy.Expose.Paths, central.Expose.Paths)
 	for i := range f.registered.Proxy.Upstreams {
 		u := f.upstream(&central, &f.registered.Proxy.Upstreams[i])
 		if u == nil {
@@ -173,6 +169,19 @@ func (f *follower) snapshot() *Snapshot {
 		s.Upstreams = append(s.Upstreams, *u)
 	}
 	return s
+}
+
+// exposed returns the paths of a registration, with the central ones unless it has some of its own. Those that
+// its service's checks need are nobody's choice.
+func exposed(registered []catalog.ExposePath, central []configentry.ExposePath) []catalog.ExposePath {
+	if slices.ContainsFunc(registered, func(p catalog.ExposePath) bool { return !p.ParsedFromCheck }) {
+		return registered
+	}
+	all := slices.Clone(registered)
+	for _, p := range central {
+		all = append(all, catalog.ExposePath(p))
+	}
+	return all
 }
 
 // upstream returns an upstream with what is known of it, nil as long as nobody has answered.

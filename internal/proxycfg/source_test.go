@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -209,8 +210,10 @@ func TestExposedPathsAreCentralUnlessTheProxyHasItsOwn(t *testing.T) {
 			want = "/own"
 			p.Proxy.Expose.Paths = []catalog.ExposePath{{Path: want, LocalPathPort: 1, ListenerPort: 2}}
 		}
+		p.Proxy.Expose.Paths = append(p.Proxy.Expose.Paths, catalog.ExposePath{Path: "/check", LocalPathPort: 1, ListenerPort: 3, ParsedFromCheck: true})
 		c.register(p)
-		if got := follow(t, c, permit).until(anything).Proxy.Proxy.Expose.Paths; len(got) != 1 || got[0].Path != want {
+		got := follow(t, c, permit).until(anything).Proxy.Proxy.Expose.Paths
+		if len(got) != 2 || !slices.ContainsFunc(got, func(p catalog.ExposePath) bool { return p.Path == want }) {
 			t.Errorf("own %v: %+v", own, got)
 		}
 	}
