@@ -39,7 +39,8 @@ type Meta struct {
 }
 
 // query reads what it needs from tx, adds to ws what its answer depends on,
-// and returns the index of the answer. ws is nil when nobody waits.
+// and returns the index of the answer. ws is nil when nobody waits. Where it is not, an answer whose index is
+// not above what was asked for is given to nobody, and may be left out.
 type query func(who acl.Caller, tx *state.Tx, ws memdb.WatchSet) (index uint64, err error)
 
 // Block answers a read, first making sure that the store is as fresh as r asks
@@ -56,23 +57,17 @@ func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (M
 		}
 	}
 	if r.MinIndex == 0 {
-		tx := b.Store.Latest()
-		who, err := b.Resolver.again(tx, nil, who)
-		if err != nil {
-			return Meta{}, err
-		}
-		index, err := q(who, tx, nil)
-		return b.meta(r, index), err
+		return b.once(who, r, q)
 	}
-	asked := r
-	wait, cancel := context.WithTimeout(ctx, b.wait(r.MaxWait, who))
-	defer cancel()
+	over := make(chan struct{}) // costs those who wait less than a context of their own
+	defer time.AfterFunc(b.wait(r.MaxWait, who), func() { close(over) }).Stop()
 	b.blocking.Add(1)
 	defer b.blocking.Add(-1)
 	for {
 		abandoned := b.Store.Abandoned()
 		ws := memdb.NewWatchSet()
 		ws.Add(abandoned)
+		ws.Add(over)
 		tx := b.Store.Read()
 		who, err := b.Resolver.again(tx, ws, who)
 		if err != nil {
@@ -80,16 +75,27 @@ func (b *Backend) Block(ctx context.Context, who acl.Caller, r Read, q query) (M
 		}
 		index, err := q(who, tx, ws)
 		if err != nil || index > r.MinIndex {
-			return b.meta(asked, index), err
+			return b.meta(r, index), err
 		}
-		if ws.WatchCtx(wait) == nil && !closed(abandoned) {
+		if ws.WatchCtx(ctx) == nil && !closed(abandoned) && !closed(over) {
 			continue
 		}
 		if ctx.Err() != nil {
 			return Meta{}, ctx.Err()
 		}
-		r.MinIndex = 0 // the next answer is the last, whatever its index
+		return b.once(who, r, q) // the last answer, whatever its index
 	}
+}
+
+// once answers r from what there is.
+func (b *Backend) once(who acl.Caller, r Read, q query) (Meta, error) {
+	tx := b.Store.Latest()
+	who, err := b.Resolver.again(tx, nil, who)
+	if err != nil {
+		return Meta{}, err
+	}
+	index, err := q(who, tx, nil)
+	return b.meta(r, index), err
 }
 
 // tooOld reports whether this server's state may be older than most: it has not

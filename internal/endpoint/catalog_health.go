@@ -26,8 +26,8 @@ func (e *Catalog) ServiceHealth(ctx context.Context, who acl.Caller, f Find) (*H
 	var out *HealthAnswer
 	meta, err := e.look(ctx, who, &f, ServiceHealth{}, func(v *view, ws memdb.WatchSet) (uint64, error) {
 		index, err := v.watchInstances(ws)
-		if err != nil {
-			return 0, err
+		if err != nil || ws != nil && index <= f.MinIndex {
+			return index, err // so that who waits holds no answer that is given to nobody
 		}
 		out = e.answers.of(v, index)
 		return index, out.fill(v)
