@@ -38,8 +38,8 @@ func (oneToken) Resolve(_ context.Context, secret logging.Secret) (acl.Caller, e
 	return acl.Caller{AccessorID: someAccessor}, nil
 }
 
-// serveAudited runs an API with a trail. end stops both and returns the trail.
-func serveAudited(t *testing.T) (conn *grpc.ClientConn, api *API, end func() string) {
+// serveAudited runs an API with a trail. end stops both, once every call has ended or at once, and returns the trail.
+func serveAudited(t *testing.T) (conn *grpc.ClientConn, api *API, end func(wait bool) string) {
 	t.Helper()
 	var out bytes.Buffer
 	trail, err := audit.Open(audit.Config{
@@ -60,11 +60,15 @@ func serveAudited(t *testing.T) (conn *grpc.ClientConn, api *API, end func() str
 	if err != nil {
 		t.Fatal(err)
 	}
-	return conn, api, func() string {
-		_ = conn.Close()
-		server.GracefulStop()
+	return conn, api, func(wait bool) string {
+		if wait {
+			_ = conn.Close()
+			server.GracefulStop()
+		}
+		server.Close()
 		<-served
 		trail.Close()
+		_ = conn.Close()
 		return out.String()
 	}
 }
@@ -121,7 +125,7 @@ func TestEveryCallIsInTheTrail(t *testing.T) {
 		{"a secret as a name", call(t.Context(), conn, "/no.Such/"+someSecret, "p"), codes.Unimplemented, "/no.Such/hmac_sha256:", "", "404", ""},
 		{"a client that goes away", callNothing(gone, conn), codes.DeadlineExceeded, deltaMethod, "xds.stream", "200", ""},
 	}
-	trail := end()
+	trail := end(true)
 	if strings.Contains(trail, someSecret) {
 		t.Error("the secret is in the trail")
 	}
@@ -145,6 +149,37 @@ func TestEveryCallIsInTheTrail(t *testing.T) {
 			t.Errorf("%s: %v, %+v, %+v", c.name, c.got, start, complete)
 		}
 	}
+}
+
+func TestAStreamThatTheAgentEndsIsInTheTrail(t *testing.T) {
+	conn, api, end := serveAudited(t)
+	begun := make(chan struct{})
+	resolver := api.Resolver
+	api.Resolver = resolverFunc(func(ctx context.Context, secret logging.Secret) (acl.Caller, error) {
+		defer func() {
+			select {
+			case begun <- struct{}{}:
+			case <-ctx.Done():
+			}
+		}()
+		return resolver.Resolve(ctx, secret)
+	})
+	ended := make(chan codes.Code, 1)
+	go func() { ended <- callNothing(t.Context(), conn) }()
+	<-begun
+	trail := end(false)
+	if code := <-ended; code != codes.Unavailable {
+		t.Errorf("the proxy is told %v", code)
+	}
+	if strings.Count(trail, "OperationStart") != 1 || strings.Count(trail, "OperationComplete") != 1 || !strings.Contains(trail, `"status":"503"`) {
+		t.Errorf("trail: %s", trail)
+	}
+}
+
+type resolverFunc func(context.Context, logging.Secret) (acl.Caller, error)
+
+func (f resolverFunc) Resolve(ctx context.Context, secret logging.Secret) (acl.Caller, error) {
+	return f(ctx, secret)
 }
 
 // callNothing opens a stream, says nothing and leaves.

@@ -1,7 +1,9 @@
 package grpcapi
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/lictor/lictor/internal/limit"
@@ -54,5 +56,63 @@ type boundedConn struct {
 // Close implements net.Conn.
 func (c *boundedConn) Close() error {
 	defer c.give()
+	return c.Conn.Close()
+}
+
+// connSet is the open connections of a server.
+type connSet struct {
+	mu   sync.Mutex
+	open map[net.Conn]bool // guarded by mu
+}
+
+func (c *connSet) add(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open == nil {
+		c.open = map[net.Conn]bool{}
+	}
+	c.open[conn] = true
+}
+
+func (c *connSet) remove(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, conn)
+}
+
+// closeAll closes what is open, whatever it is used for.
+func (c *connSet) closeAll() {
+	c.mu.Lock()
+	all := slices.Collect(maps.Keys(c.open))
+	c.mu.Unlock()
+	for _, conn := range all {
+		_ = conn.Close()
+	}
+}
+
+// trackedListener keeps its connections in a set for as long as they are open.
+type trackedListener struct {
+	net.Listener
+	open *connSet
+}
+
+func (l *trackedListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	tracked := &trackedConn{Conn: conn, open: l.open}
+	l.open.add(tracked)
+	return tracked, nil
+}
+
+type trackedConn struct {
+	net.Conn
+	open *connSet
+}
+
+// Close implements net.Conn.
+func (c *trackedConn) Close() error {
+	c.open.remove(c)
 	return c.Conn.Close()
 }

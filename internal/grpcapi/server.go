@@ -3,6 +3,7 @@ package grpcapi
 import (
 	"context"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"time"
 
@@ -55,10 +56,11 @@ type API struct {
 	streams limit.Places
 }
 
-// Server is an API on one listener or more. Serve answers until Close, and returns nil then.
+// Server is an API on one listener or more.
 type Server struct {
 	*grpc.Server
 	stop context.CancelFunc
+	open connSet
 }
 
 // NewServer returns a server of a, with TLS if creds says so; nil is none. An API may have several.
@@ -86,10 +88,18 @@ func (a *API) NewServer(creds credentials.TransportCredentials) *Server {
 	return s
 }
 
+// Serve answers on l until Close, which gives nil.
+func (s *Server) Serve(l net.Listener) error {
+	return s.Server.Serve(&trackedListener{Listener: l, open: &s.open})
+}
+
 // Close ends every stream, with a word to its proxy, and closes the listeners. Who does not listen is cut off.
 func (s *Server) Close() {
 	s.stop()
-	late := time.AfterFunc(stopTime, s.Stop)
+	late := time.AfterFunc(stopTime, func() {
+		s.open.closeAll() // Stop waits for handshakes too
+		s.Stop()
+	})
 	defer late.Stop()
 	s.GracefulStop()
 }
