@@ -100,7 +100,7 @@ func TestTheMeshOutlivesItsAgents(t *testing.T) {
 		pass()
 	}
 	since := c.Elections()
-	leader, err := c.AwaitLeader(cluster.Elections{}, nil)
+	leader, err := leaderOf(c)
 	must(t, err)
 	leader.Kill()
 	pass()
