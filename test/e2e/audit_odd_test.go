@@ -233,3 +233,33 @@ func (l *auditLoad) reset(client *http.Client, base string, i int) error {
 	}
 	return err
 }
+
+// leaveOpen begins requests that do not end by themselves, and returns once they are in the trail of server. They end with it.
+func (l *auditLoad) leaveOpen(server *server, client *http.Client, base string) error {
+	var names []string
+	for _, target := range []string{"/v1/acl/policies?index=1000000&wait=60s", "/v1/agent/monitor?loglevel=trace", "/v1/agent/metrics/stream"} {
+		path, _, _ := strings.Cut(target, "?")
+		req, err := http.NewRequest(http.MethodGet, base+target, nil)
+		if err != nil {
+			return err
+		}
+		name := l.send(path)
+		names = append(names, name)
+		req.Header.Set("User-Agent", name)
+		req.Header.Set("X-Consul-Token", l.token)
+		go func() {
+			if res, err := client.Do(req); err == nil {
+				_, _ = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+			}
+		}()
+	}
+	return every(10*time.Millisecond, func(context.Context) error {
+		for _, name := range names {
+			if !strings.Contains(server.log(), `"user_agent":"`+name+`"`) {
+				return fmt.Errorf("%s has not begun", name)
+			}
+		}
+		return nil
+	})
+}

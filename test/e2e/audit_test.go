@@ -145,6 +145,9 @@ func TestTheTrailIsComplete(t *testing.T) {
 		})
 	}
 	working.Wait()
+	if err := errors.Join(load.leaveOpen(server, plain, "http://"+files.http), load.leaveOpen(server, secure, "https://"+files.https)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := server.signal("INT"); err != nil {
 		t.Fatal(err)
 	}
