@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	smithylogging "github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/lictor/lictor/internal/errs"
@@ -85,7 +86,7 @@ func NewBearerToken(ctx context.Context, in BearerInput) (logging.Secret, error)
 }
 
 func loadConfig(ctx context.Context, in BearerInput) (aws.Config, error) {
-	var options []func(*config.LoadOptions) error
+	options := []func(*config.LoadOptions) error{config.WithLogger(smithylogging.Nop{})} // what fails is in the error
 	if in.Region != "" {
 		options = append(options, config.WithRegion(in.Region))
 	}

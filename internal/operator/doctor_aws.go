@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/lictor/lictor/internal/aclsetup"
 	"github.com/lictor/lictor/internal/ecsconfig"
@@ -39,7 +40,7 @@ const tasksPrincipal = "ecs-tasks.amazonaws.com"
 func (d *doctor) checkCredentials(ctx context.Context, f *findings) {
 	side := &awsSide{clocks: &clocks{now: d.now}}
 	var err error
-	if side.config, err = awsconfig.LoadDefaultConfig(ctx); err != nil {
+	if side.config, err = awsconfig.LoadDefaultConfig(ctx, awsconfig.WithLogger(logging.Nop{})); err != nil {
 		f.fail("correct the AWS configuration", "%v", err)
 		return
 	}
