@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	binary := flags.String("binary", "", "`path` of the consul to measure; empty builds ours")
 	profiles := flags.String("profiles", "", "`directory` for profiles of the server, which cost some of its time")
-	only := flags.String("only", "read,watch", "what to measure after the load, a `list`")
+	only := flags.String("only", "read,watch,restart", "what to measure after the load, a `list`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	for _, m := range []struct {
 		name    string
 		measure func(context.Context, *process, *report) error
-	}{{"read", measureReads}, {"watch", measureWatch}} {
+	}{{"read", measureReads}, {"watch", measureWatch}, {"restart", measureRestart}} {
 		if slices.Contains(strings.Split(*only, ","), m.name) {
 			if err := m.measure(ctx, s, r); err != nil {
 				return fmt.Errorf("%s: %w", m.name, err)

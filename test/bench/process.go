@@ -92,11 +92,23 @@ acl {
 		return nil, err
 	}
 	p := &process{cmd: exec.Command(binary, "agent", "-config-file", config), addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))}
+	return p, p.start()
+}
+
+// start starts the process and returns once it takes a write.
+func (p *process) start() error {
 	p.cmd.Stderr = os.Stderr
 	if err := p.cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
-	return p, p.awaitWrite()
+	return p.awaitWrite()
+}
+
+// again stops the process and starts it on what it has left.
+func (p *process) again() error {
+	p.stop()
+	p.cmd = exec.Command(p.cmd.Path, p.cmd.Args[1:]...)
+	return p.start()
 }
 
 // awaitWrite returns once the server takes a write.
@@ -115,7 +127,7 @@ func (p *process) awaitWrite() error {
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
