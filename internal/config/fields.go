@@ -77,7 +77,7 @@ var agentFields = []field{
 
 var raftFields = []field{
 	{key: "raft_snapshot_threshold", kind: integer, def: "16384", into: func(c *conf) any { return &c.SnapshotThreshold },
-		note: "Log entries after which a server takes a snapshot."},
+		note: "Commands in the log after which a server takes a snapshot, once they are as large as the last one."},
 	{key: "raft_snapshot_interval", kind: duration, def: "30s", into: func(c *conf) any { return &c.SnapshotInterval },
 		note: "How often a server considers taking a snapshot."},
 	{key: "raft_trailing_logs", kind: integer, def: "10000", into: func(c *conf) any { return &c.TrailingLogs },

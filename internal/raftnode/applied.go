@@ -72,12 +72,20 @@ func (p *progress) wait(ctx context.Context, index uint64) error {
 type machine struct {
 	*fsm.FSM
 	progress *progress
+	due      *due
 }
 
 func (m machine) Apply(l *raft.Log) any {
 	result := m.FSM.Apply(l)
+	m.due.count(len(result.(fsm.Applied).Errors), len(l.Data))
 	m.progress.advance(l.Index, l.Term)
 	return result
+}
+
+// Snapshot implements raft.FSM.
+func (m machine) Snapshot() (raft.FSMSnapshot, error) {
+	m.due.reset()
+	return m.FSM.Snapshot()
 }
 
 // Restore implements raft.FSM for snapshots that a snapshotStore opened.

@@ -30,7 +30,7 @@ type Config struct {
 	// less is for clusters whose servers all have the same.
 	HeartbeatTimeout time.Duration
 
-	SnapshotThreshold uint64        // log entries after which a snapshot is due; 0 is 16384
+	SnapshotThreshold uint64        // commands after which a snapshot is due, see due; 0 is 16384
 	SnapshotInterval  time.Duration // how often to look whether one is due; 0 is 30 s
 	TrailingLogs      uint64        // entries to keep after a snapshot; 0 is 10240
 }

@@ -29,6 +29,7 @@ type Node struct {
 
 	progress    *progress
 	acks        *acks
+	due         *due
 	lease       time.Duration
 	term        atomic.Uint64 // in which it leads and has applied what was committed before; 0 is none
 	transferred atomic.Uint64 // the term in which it asked another to lead
@@ -95,7 +96,8 @@ func (n *Node) start(f *fsm.FSM) error {
 	conf := n.cfg.raft()
 	conf.NotifyCh = n.notify
 	st := n.storage
-	local := machine{f, n.progress}
+	n.due = newDue(conf)
+	local := machine{f, n.progress, n.due}
 	known, err := raft.HasExistingState(st.logs, st.stable, st.snapshots)
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
@@ -123,6 +125,7 @@ func (n *Node) start(f *fsm.FSM) error {
 	var tasks sync.WaitGroup
 	tasks.Go(n.commitLoop)
 	tasks.Go(n.watchLeadership)
+	tasks.Go(n.snapshotWhenDue)
 	if len(servers) == 1 {
 		tasks.Go(n.campaign)
 	}
@@ -305,6 +308,7 @@ func (n *Node) SnapshotWhen(threshold uint64, interval time.Duration, trailing u
 	c := n.cfg
 	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = threshold, interval, trailing
 	r := c.raft()
+	n.due.set(r.SnapshotThreshold, r.SnapshotInterval)
 	return n.raft.ReloadConfig(raft.ReloadableConfig{
 		TrailingLogs: r.TrailingLogs, SnapshotInterval: r.SnapshotInterval, SnapshotThreshold: r.SnapshotThreshold,
 		HeartbeatTimeout: r.HeartbeatTimeout, ElectionTimeout: r.ElectionTimeout,
