@@ -45,6 +45,14 @@ func (e *elsewhere) Forward(w http.ResponseWriter, r *http.Request, onLeader, sa
 	return true, nil
 }
 
+func TestNothingIsPreparedForForwardWhereThisAgentAnswers(t *testing.T) {
+	e := &elsewhere{certain: true}
+	w := newWorld(t, func(a *API) { a.Forward = e })
+	if rec := w.call("GET", "/v1/acl/token/self", "", asManagement); rec.Code != http.StatusOK || e.got != nil {
+		t.Errorf("%d %s, passed on %v", rec.Code, rec.Body, e.got)
+	}
+}
+
 func TestWhatIsPassedOn(t *testing.T) {
 	e := &elsewhere{}
 	w := newWorld(t, func(a *API) { a.Forward = e })
