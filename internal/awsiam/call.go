@@ -39,8 +39,9 @@ type caller struct {
 
 // call sends r and returns the XML of an answer with status 200. It tries again
 // after a lost connection, a request to slow down, and a server's fault. It returns errs.Denied
-// when AWS refuses the request, errs.Throttled or errs.Unavailable otherwise.
-func (c caller) call(ctx context.Context, r *signedRequest, to service) ([]byte, error) {
+// when AWS refuses the request, errs.Throttled or errs.Unavailable otherwise. It makes no further try
+// once waits has ended.
+func (c caller) call(ctx, waits context.Context, r *signedRequest, to service) ([]byte, error) {
 	for try := 0; ; try++ {
 		begun := time.Now()
 		body, again, err := c.once(ctx, r, to)
@@ -48,7 +49,7 @@ func (c caller) call(ctx context.Context, r *signedRequest, to service) ([]byte,
 		if err == nil || !again || try >= c.retries {
 			return body, err
 		}
-		if !c.wait(ctx, backoff(try)) {
+		if waits.Err() != nil || !c.wait(waits, backoff(try)) {
 			return nil, err
 		}
 	}

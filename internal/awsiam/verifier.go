@@ -12,6 +12,9 @@ import (
 	"github.com/lictor/lictor/internal/logging"
 )
 
+// otherAnswer is for how long IAM's answer is awaited when STS has refused.
+const otherAnswer = 250 * time.Millisecond
+
 // verifier proves who made a bearer token, for one method.
 type verifier struct {
 	settings settings
@@ -47,9 +50,9 @@ func (v *verifier) Verify(ctx context.Context, bearer logging.Secret) (authmetho
 	return v.judge(l, who, role, details)
 }
 
-// ask makes both calls at once. What STS says goes before what IAM says: a
-// refusal by STS ends the other call, but not the other way round. details is nil
-// without entity details.
+// ask makes both calls at once. What STS says goes before what IAM says: after a
+// refusal by STS the other call is not tried again, but not the other way round. One that is under way
+// is awaited, so that its connection serves the next login, but not for long. details is nil without entity details.
 func (v *verifier) ask(ctx context.Context, l *login) (identity, principal, *entity, error) {
 	type found struct {
 		entity entity
@@ -57,16 +60,20 @@ func (v *verifier) ask(ctx context.Context, l *login) (identity, principal, *ent
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	waits, refused := context.WithCancel(ctx)
+	defer refused()
 	answers := make(chan found, 1)
 	if l.iam != nil {
 		go func() {
-			e, err := v.askIAM(ctx, l.iam)
+			e, err := v.askIAM(ctx, waits, l.iam)
 			answers <- found{e, err}
 		}()
 	}
 	who, role, err := v.askSTS(ctx, l.sts)
 	if err != nil {
-		cancel()
+		refused()
+		late := time.AfterFunc(otherAnswer, cancel)
+		defer late.Stop()
 	}
 	if l.iam == nil {
 		return who, role, nil, err
@@ -79,7 +86,7 @@ func (v *verifier) ask(ctx context.Context, l *login) (identity, principal, *ent
 }
 
 func (v *verifier) askSTS(ctx context.Context, r *signedRequest) (identity, principal, error) {
-	body, err := v.caller.call(ctx, r, v.sts)
+	body, err := v.caller.call(ctx, ctx, r, v.sts)
 	if err != nil {
 		return identity{}, principal{}, err
 	}
@@ -94,8 +101,8 @@ func (v *verifier) askSTS(ctx context.Context, r *signedRequest) (identity, prin
 	return who, p, err
 }
 
-func (v *verifier) askIAM(ctx context.Context, r *signedRequest) (entity, error) {
-	body, err := v.caller.call(ctx, r, v.iam)
+func (v *verifier) askIAM(ctx, waits context.Context, r *signedRequest) (entity, error) {
+	body, err := v.caller.call(ctx, waits, r, v.iam)
 	if err != nil {
 		return entity{}, err
 	}
