@@ -16,6 +16,7 @@ import (
 
 	"github.com/lictor/lictor/internal/awslocal"
 	"github.com/lictor/lictor/internal/awslocal/taskrun"
+	"github.com/lictor/lictor/internal/freeport"
 )
 
 // The containers of a task besides its application (ecs.md section 10).
@@ -91,7 +92,7 @@ const application = `{
 // name.namespace; "" is none.
 func (w *world) decorate(ctx context.Context, name, namespace, upstream string) (*service, error) {
 	s := &service{name: name, namespace: namespace, dir: w.file("task-" + name)}
-	ports, err := freePorts(6)
+	ports, err := freeport.Take(6)
 	if err != nil {
 		return nil, err
 	}

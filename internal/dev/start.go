@@ -13,6 +13,7 @@ import (
 
 	"github.com/lictor/lictor/internal/awslocal"
 	"github.com/lictor/lictor/internal/ca"
+	"github.com/lictor/lictor/internal/freeport"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/uuid"
 )
@@ -103,7 +104,7 @@ func (w *world) planServers() error {
 		return fmt.Errorf("-servers: a cluster has 1, 3 or 5 servers, not %d", count)
 	}
 	for i := range count {
-		ports, err := freePorts(5)
+		ports, err := freeport.Take(5)
 		if err != nil {
 			return err
 		}
@@ -226,26 +227,6 @@ func choosePort(asked, usual, other int, anyFree bool) int {
 	}
 	_ = l.Close()
 	return usual
-}
-
-// freePorts returns n different ports that nobody listens on, neither for TCP nor UDP.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for len(ports) < n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close()
-		port := l.Addr().(*net.TCPAddr).Port
-		p, err := net.ListenPacket("udp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		_ = p.Close()
-		ports = append(ports, port)
-	}
-	return ports, nil
 }
 
 // field returns the value behind "label:" in a command's output.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/lictor/lictor/internal/awslocal"
 	"github.com/lictor/lictor/internal/daemon"
+	"github.com/lictor/lictor/internal/freeport"
 	"github.com/lictor/lictor/internal/logging"
 )
 
@@ -63,12 +64,11 @@ func newWorld(t *testing.T, secret logging.Secret) *world {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freeport.Take(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return ports[0]
 }
 
 // start runs the server and returns once it serves.

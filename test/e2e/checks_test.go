@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/lictor/lictor/internal/freeport"
 )
 
 // subject is what a check of a running agent looks at: it can be broken and mended.
@@ -26,7 +28,7 @@ type subject struct {
 // catalog hears of it each time.
 func TestChecksFlip(t *testing.T) {
 	dir := t.TempDir()
-	ports, err := freePorts(3)
+	ports, err := freeport.Take(3)
 	if err != nil {
 		t.Fatal(err)
 	}

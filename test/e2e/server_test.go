@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lictor/lictor/internal/ca"
+	"github.com/lictor/lictor/internal/freeport"
 )
 
 // patience is how long a process may take to do what a test waits for.
@@ -34,7 +34,7 @@ func newServerFiles(dir string) (*serverFiles, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(4)
+	ports, err := freeport.Take(4)
 	if err != nil {
 		return nil, err
 	}
@@ -84,20 +84,6 @@ acl {
 		}
 	}
 	return f, nil
-}
-
-// freePorts returns n TCP ports of 127.0.0.1 that nobody listens on.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // server is a running consul agent and what it has printed.

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lictor/lictor/internal/freeport"
 )
 
 // story is what one script has started.
@@ -73,7 +75,7 @@ func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 // cmdFreePorts sets variables to ports that nobody listens on: freeports NAME...
 func cmdFreePorts(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNegation(ts, neg)
-	ports, err := freePorts(len(args))
+	ports, err := freeport.Take(len(args))
 	ts.Check(err)
 	for i, name := range args {
 		ts.Setenv(name, strconv.Itoa(ports[i]))

@@ -44,7 +44,7 @@ type traffic struct {
 type tally struct {
 	requests, failed int
 	open             int           // writes that a server was killed with, so that nobody knows
-	again            int           // sent again after an error of the connection
+	again            int           // sent again after an error of the connection, or to a server that was stopping
 	slowest          time.Duration // but for blocking queries
 }
 
@@ -151,7 +151,7 @@ func (w *worker) watch(ctx context.Context, watched register) {
 }
 
 // request sends one request and counts it. Through a server it is sent again after an
-// error of the connection, as the server may be down.
+// error of the connection, or where a server that stops gives it up, as the server may be down.
 func (w *worker) request(what string, send func() error) bool {
 	began := time.Now()
 	err := send()
@@ -159,7 +159,7 @@ func (w *worker) request(what string, send func() error) bool {
 	if w.agent.Server {
 		tick := time.NewTicker(5 * pace)
 		defer tick.Stop()
-		for ; ofConnection(err) && time.Since(began) < serverPatience; again++ {
+		for ; ofTheEnd(err) && time.Since(began) < serverPatience; again++ {
 			<-tick.C
 			err = send()
 		}
@@ -192,11 +192,14 @@ func (w *worker) request(what string, send func() error) bool {
 	return false
 }
 
-// ofConnection reports whether err came from a connection that was refused or
-// broken, and not from a server or from waiting too long.
-func ofConnection(err error) bool {
+// ofTheEnd reports whether err came from a connection that was refused or
+// broken, or from a server that stops, and not from one that goes on or from waiting too long.
+func ofTheEnd(err error) bool {
 	var no *refusal
-	if err == nil || errors.As(err, &no) {
+	if errors.As(err, &no) {
+		return no.status == http.StatusServiceUnavailable && no.text == "request cancelled"
+	}
+	if err == nil {
 		return false
 	}
 	var slow net.Error
@@ -214,7 +217,7 @@ func (tr *traffic) phase(name string, change func(t *testing.T)) {
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
 		a, s := tr.throughAgent, tr.throughServers
-		t.Logf("%v; through the client agent %d requests, %d failed, %d writes open, slowest %v; through servers %d requests, %d failed, %d sent again after an error of the connection, slowest %v",
+		t.Logf("%v; through the client agent %d requests, %d failed, %d writes open, slowest %v; through servers %d requests, %d failed, %d sent again after an error of the connection or the end of a server, slowest %v",
 			time.Since(began).Round(time.Millisecond), a.requests, a.failed, a.open, a.slowest.Round(time.Millisecond),
 			s.requests, s.failed, s.again, s.slowest.Round(time.Millisecond))
 		if len(tr.failures) > 0 {
