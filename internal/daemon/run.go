@@ -40,8 +40,8 @@ func (b *base) run(ctx context.Context, r role) error {
 	err := b.wait(ctx, failed, r)
 	b.log.Info("Requesting shutdown")
 	r.handOn()
+	b.drain() // what waits for another leader is passed on to it
 	end()
-	b.drain()
 	for range failed { // closed when every task has ended
 	}
 	err = errors.Join(err, r.close())

@@ -160,7 +160,7 @@ func status(err error) (code int, text string) {
 // fail answers with an error. What is our fault or an outage is logged.
 func (a *API) fail(w http.ResponseWriter, req *http.Request, err error) {
 	code, text := status(err)
-	if req.Context().Err() != nil && errors.Is(err, req.Context().Err()) {
+	if cut := req.Context().Err(); cut != nil && (errors.Is(err, cut) || errs.KindOf(err) == errs.Unavailable) {
 		writeText(w, http.StatusServiceUnavailable, "request cancelled") // to nobody, if the caller is gone
 		return
 	}
