@@ -54,7 +54,7 @@ func healthSync(ctx context.Context, env *Env, args []string) error {
 		if running.Err() == nil {
 			return err
 		}
-		return s.logOut(ctx) // a task that ends this early has told nobody of its health
+		return s.farewell(ctx)
 	}
 	var renewing sync.WaitGroup
 	if s.config.ConsulLogin.Enabled {
@@ -168,6 +168,13 @@ func (s *syncer) update(ctx context.Context, container, status, seen string) err
 func (s *syncer) farewell(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTime)
 	defer cancel()
+	if s.task != nil { // without it, nobody was told of its health
+		s.makeCritical(ctx)
+	}
+	return s.logOut(ctx)
+}
+
+func (s *syncer) makeCritical(ctx context.Context) {
 	for _, name := range s.config.HealthSyncContainers {
 		if err := s.update(ctx, name, api.HealthCritical, api.HealthCritical); err != nil {
 			s.log.Warn("failed to set Consul health status to critical", "container", name, logging.Err, err)
@@ -175,7 +182,6 @@ func (s *syncer) farewell(ctx context.Context) error {
 		}
 		s.log.Info("set Consul health status to critical", "container", name)
 	}
-	return s.logOut(ctx)
 }
 
 // logOut ends the task's tokens: that of the service, then that of the agent.
@@ -183,8 +189,6 @@ func (s *syncer) logOut(ctx context.Context) error {
 	if !s.config.ConsulLogin.Enabled {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTime)
-	defer cancel()
 	var failed []error
 	for _, file := range []string{serviceTokenFile, clientTokenFile} {
 		err := retry(ctx, s.log, "logout", func(ctx context.Context) error { return logout(ctx, s.config, file) })
