@@ -178,7 +178,7 @@ func mustLeaf(t *testing.T, l *Leafs, q endpoint.LeafRead) endpoint.Leaf {
 
 func TestALeafIsSignedOnceForAllWhoAsk(t *testing.T) {
 	inMesh(t, func(t *testing.T, s *meshServer, l *Leafs) {
-		s.before = func() { time.Sleep(time.Second) }
+		s.before = func() { time.Sleep(time.Second) } // of the bubble: no real time passes
 		var callers sync.WaitGroup
 		for range 20 {
 			callers.Go(func() {
@@ -191,7 +191,7 @@ func TestALeafIsSignedOnceForAllWhoAsk(t *testing.T) {
 		if n := s.times(); n != 1 {
 			t.Errorf("%d were signed", n)
 		}
-		time.Sleep(90 * time.Second)
+		time.Sleep(90 * time.Second) // of the bubble: no real time passes
 		leaf, age, hit, err := l.Leaf(t.Context(), s.read("web", "web"))
 		if err != nil || !hit || age != 90*time.Second || leaf.ModifyIndex == 0 {
 			t.Errorf("hit %v, age %v, %v", hit, age, err)
@@ -238,7 +238,7 @@ func TestALeafIsRenewedForWhoeverWaits(t *testing.T) {
 				begun, old = time.Now(), next
 				continue
 			}
-			time.Sleep(30 * time.Minute)
+			time.Sleep(30 * time.Minute) // of the bubble: no real time passes
 		}
 		if n := s.times(); n < 2 {
 			t.Errorf("%d were signed", n)
@@ -298,12 +298,12 @@ func TestALeafOfARootThatIsNewerThanWhatWasHeard(t *testing.T) {
 		l.entries = nil
 		l.mu.Unlock()
 		mustLeaf(t, l, q)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble: no real time passes
 		if _, _, hit, err := l.Leaf(t.Context(), q); err != nil || !hit || s.times() != 2 {
 			t.Errorf("hit %v after %d, %v", hit, s.times(), err)
 		}
 		l.hear(endpoint.CARootList{ActiveRootID: "newer", TrustDomain: s.root.TrustDomain}, s.index+1)
-		time.Sleep(leafSpread)
+		time.Sleep(leafSpread) // of the bubble: no real time passes
 		if _, _, hit, err := l.Leaf(t.Context(), q); err != nil || hit {
 			t.Errorf("after another root was heard of: hit %v, %v", hit, err)
 		}
@@ -325,7 +325,7 @@ func TestWhileServersCannotSign(t *testing.T) {
 		old := mustLeaf(t, l, q)
 		s.fail(errs.New(errs.Unavailable, "no server"))
 		s.rotate()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble: no real time passes
 		leaf, _, _, err := l.Leaf(t.Context(), q)
 		if err != nil || leaf.ModifyIndex != old.ModifyIndex {
 			t.Errorf("a leaf that is still valid: %v", err)
@@ -344,12 +344,12 @@ func TestWhileServersCannotSign(t *testing.T) {
 			t.Errorf("%d attempts in ten minutes", n)
 		}
 		q.MinIndex = 0
-		time.Sleep(72 * time.Hour)
+		time.Sleep(72 * time.Hour) // of the bubble: no real time passes
 		if _, _, _, err := l.Leaf(t.Context(), q); errs.KindOf(err) != errs.Unavailable {
 			t.Errorf("a leaf that is not valid any more: %v", err)
 		}
 		s.fail(nil)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble: no real time passes
 		if leaf := mustLeaf(t, l, q); leaf.ModifyIndex <= old.ModifyIndex {
 			t.Error("nothing was signed")
 		}
@@ -424,7 +424,7 @@ func TestBeforeThereAreRoots(t *testing.T) {
 func TestIndexesRiseAcrossRestarts(t *testing.T) {
 	inMesh(t, func(t *testing.T, s *meshServer, l *Leafs) {
 		old := mustLeaf(t, l, s.read("web", "web"))
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the bubble: no real time passes
 		again := mustLeaf(t, s.leafs(t.Context()), s.read("web", "web"))
 		if again.ModifyIndex <= old.ModifyIndex {
 			t.Errorf("%d after %d", again.ModifyIndex, old.ModifyIndex)
@@ -436,7 +436,7 @@ func TestLeafsThatNobodyUsesAreForgotten(t *testing.T) {
 	inMesh(t, func(t *testing.T, s *meshServer, l *Leafs) {
 		s.life = 200 * time.Hour
 		mustLeaf(t, l, s.read("web", "web"))
-		time.Sleep(leafUnused + time.Second)
+		time.Sleep(leafUnused + time.Second) // of the bubble: no real time passes
 		mustLeaf(t, l, s.read("db", "db"))
 		l.mu.Lock()
 		defer l.mu.Unlock()

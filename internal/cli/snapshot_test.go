@@ -189,12 +189,12 @@ func TestProgressIsSilentUntilItTakesLong(t *testing.T) {
 			}
 		}
 		read(1000)
-		time.Sleep(progressEvery)
+		time.Sleep(progressEvery) // of the bubble: no real time passes
 		read(1000)
 		if said.Len() > 0 {
 			t.Errorf("said %q", said.String())
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the bubble: no real time passes
 		read(1000)
 		read(500)
 		if said.String() != "Sent 2.9KB of 3.9KB\n" {

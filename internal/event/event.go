@@ -14,7 +14,7 @@ import (
 // Bounds on an event. MaxSize is what a packet of gossip has room for.
 const (
 	MaxPayload = 512  // bytes
-	MaxSize    = 1024 // bytes of Encode's result
+	MaxSize    = 1024 // bytes as it is sent
 )
 
 // version is that of the events' form.

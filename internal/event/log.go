@@ -15,7 +15,7 @@ type Log struct {
 	Node string
 	// Services calls has for each service of the agent until one is true, and returns whether one was.
 	Services func(has func(name string, tags []string) bool) bool
-	// Send sends what Encode made to all agents, this one included.
+	// Send sends the form of an event to all agents, this one included.
 	Send func(text []byte) error
 
 	mu      sync.Mutex // guards what follows

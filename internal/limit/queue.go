@@ -18,8 +18,8 @@ const (
 // the fewest, and then to who came first. An identity is only claimed, so it counts for less than a source, which is
 // proven by its connection: who claims somebody else's name from a source of their own takes no turn from them.
 //
-// When too many wait, the newest of the source that has the most in the queue is refused. The zero value
-// works. Set the fields before the first use.
+// When too many wait, the newest of the source that has the most in the queue is refused. Only What
+// has to be set. Set the fields before the first use.
 type Queue struct {
 	What    string        // is waited for, in the plural, as refusals say it: "logins are being verified"
 	Slots   int           // turns at a time; 0 is DefaultSlots
