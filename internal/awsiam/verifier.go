@@ -21,7 +21,7 @@ type verifier struct {
 	sts, iam service
 	caller   caller
 	timeout  time.Duration
-	admit    func(ctx context.Context, identity string) (leave func(), err error)
+	admit    func(ctx context.Context, identity string) (leave func(refused bool), err error)
 	now      func() time.Time
 }
 
@@ -40,7 +40,13 @@ func (v *verifier) Verify(ctx context.Context, bearer logging.Secret) (authmetho
 	if err != nil {
 		return authmethod.Identity{}, err
 	}
-	defer leave()
+	id, err := v.prove(ctx, l)
+	leave(errs.KindOf(err) == errs.Denied)
+	return id, err
+}
+
+// prove asks AWS who signed a login, and decides whether that is somebody who is trusted.
+func (v *verifier) prove(ctx context.Context, l *login) (authmethod.Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 	who, role, details, err := v.ask(ctx, l)

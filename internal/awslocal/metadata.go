@@ -57,8 +57,8 @@ type network struct {
 func (s *Server) taskMetadata(path string, call *Call) (any, *apiError) {
 	id, whole := strings.CutSuffix(path, "/task")
 	id, number, numbered := strings.Cut(id, "-")
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	t := s.tasks[id]
 	index := 0
 	if numbered {

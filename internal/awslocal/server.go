@@ -56,7 +56,7 @@ type Server struct {
 	running sync.Mutex                     // guards ran, and is held while tasks start; taken before mu
 	ran     map[string]describeTasksResult // by the client token of RunTask
 
-	mu            sync.Mutex // guards what follows
+	mu            sync.RWMutex // guards what follows
 	credentials   map[string]*credential
 	tasks         map[string]*task // by id, also those that stopped a while ago
 	byCredentials map[string]*task // by the id in the credential endpoint's path
@@ -162,8 +162,8 @@ func (s *Server) Start(ctx context.Context, addr string) error {
 
 // URL returns "http://127.0.0.1:<port>", or "" before Start.
 func (s *Server) URL() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	return s.url
 }
 

@@ -24,7 +24,7 @@ func rates(l Limits) httpapi.Rates {
 }
 
 // admitLogin returns what lets logins of all auth methods in, to be verified in turns.
-func (s *server) admitLogin() func(context.Context, string) (func(), error) {
+func (s *server) admitLogin() func(context.Context, string) (func(bool), error) {
 	l := s.cfg.Limits
 	queue := &limit.Queue{What: "logins are being verified", Slots: l.LoginsVerifying, Waiting: l.LoginsWaiting, MaxWait: l.LoginsWait}
 	s.metrics.OnRead(func() {
@@ -33,8 +33,18 @@ func (s *server) admitLogin() func(context.Context, string) (func(), error) {
 		s.metrics.Gauge("acl.login.waiting", float64(waiting))
 		s.metrics.CountTo("acl.login.refused", float64(refused))
 	})
-	return func(ctx context.Context, identity string) (func(), error) {
-		return queue.Enter(ctx, limit.Source(ctx), identity)
+	return func(ctx context.Context, identity string) (func(bool), error) {
+		source := limit.Source(ctx)
+		leave, err := queue.Enter(ctx, source, identity)
+		if err != nil {
+			return nil, err
+		}
+		return func(refused bool) {
+			if refused {
+				queue.Doubt(source)
+			}
+			leave()
+		}, nil
 	}
 }
 

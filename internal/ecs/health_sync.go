@@ -110,12 +110,16 @@ func (s *syncer) follow(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	for sleep.For(ctx, s.interval) {
+	failures, wait := 0, s.interval
+	for sleep.For(ctx, wait) {
 		task, err := s.metadata.Task(ctx)
 		if err != nil {
 			s.log.Error("unable to get task metadata", logging.Err, err)
+			wait = s.interval + backoffs[temporary].wait(failures)
+			failures++
 			continue
 		}
+		failures, wait = 0, s.interval
 		for _, name := range s.config.HealthSyncContainers {
 			if ctx.Err() == nil {
 				s.follow1(ctx, name, task.Container(name))

@@ -222,6 +222,74 @@ func TestAttack_AFullQueueHasRoomForOthers(t *testing.T) {
 	})
 }
 
+func TestAttack_WhoIsRefusedHasFewTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &Queue{Slots: 16}
+		running := func() int {
+			synctest.Wait()
+			n, _, _ := q.Stats()
+			return n
+		}
+		turn := func(source string, refused bool) {
+			go func() {
+				leave, err := q.Enter(t.Context(), source, "web")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Second)
+				if refused {
+					q.Doubt(source)
+				}
+				leave()
+			}()
+		}
+		for i := range 20 {
+			turn(fmt.Sprint("bad", i%2), true)
+		}
+		if n := running(); n != 16 {
+			t.Errorf("%d have their turn before anybody was refused", n)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if n := running(); n != 2 {
+			t.Errorf("%d of those that were refused have their turn", n)
+		}
+		for range 12 {
+			turn("honest", false)
+		}
+		if n := running(); n != 14 {
+			t.Errorf("%d have their turn, 12 of whom nobody was refused", n)
+		}
+		time.Sleep(doubtFor + 5*time.Second)
+		for range 20 {
+			turn("bad0", true)
+		}
+		if n := running(); n != 12 {
+			t.Errorf("%d have their turn a while after they were refused", n)
+		}
+		time.Sleep(time.Minute)
+		if len(q.parties) != 0 || q.doubted != 0 {
+			t.Errorf("%d run in doubt, %v are left", q.doubted, q.parties)
+		}
+	})
+}
+
+func TestAttack_DoubtIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &Queue{}
+		for i := range 3 * maxDoubted {
+			q.Doubt(fmt.Sprint(i))
+		}
+		if len(q.doubts) > maxDoubted {
+			t.Errorf("%d sources are in doubt", len(q.doubts))
+		}
+		time.Sleep(doubtFor)
+		if q.Doubt("one more"); len(q.doubts) != 1 {
+			t.Errorf("%d sources are in doubt later", len(q.doubts))
+		}
+	})
+}
+
 func TestQueueEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &Queue{Slots: 1, MaxWait: 5 * time.Second}

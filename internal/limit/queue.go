@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 )
@@ -13,10 +14,17 @@ const (
 	DefaultWait    = 10 * time.Second
 )
 
+// What Doubt does.
+const (
+	doubtFor   = 10 * time.Second
+	maxDoubted = 4096 // sources that are remembered
+)
+
 // Queue lets a number of callers do something at a time and has the others wait for their turn.
 // A turn goes to the source that has the fewest now; among equal ones, and within a source, to the identity that has
 // the fewest, and then to who came first. An identity is only claimed, so it counts for less than a source, which is
 // proven by its connection: who claims somebody else's name from a source of their own takes no turn from them.
+// Sources in doubt share an eighth of the turns.
 //
 // When too many wait, the newest of the source that has the most in the queue is refused. Only What
 // has to be set. Set the fields before the first use.
@@ -28,8 +36,10 @@ type Queue struct {
 
 	mu      sync.Mutex // guards what follows
 	running int
+	doubted int       // of those that run, as they began
 	waiting []*waiter // in the order in which they came
 	parties map[partyKey]*party
+	doubts  map[string]time.Time // sources, and until when they are in doubt
 	refused uint64
 }
 
@@ -40,11 +50,13 @@ type partyKey struct{ source, identity string }
 type party struct {
 	key              partyKey
 	running, waiting int
+	doubt            time.Time // until when a source is in doubt
 }
 
 // waiter is a caller, while it waits and while it has its turn.
 type waiter struct {
 	source, identity, both *party
+	doubted                bool      // the source was, when the turn began
 	turn                   chan bool // receives once: whether it has its turn
 }
 
@@ -70,6 +82,27 @@ func (q *Queue) Enter(ctx context.Context, source, identity string) (leave func(
 	}
 	q.abandon(w)
 	return nil, err
+}
+
+// Doubt says that what a source had its turn for was refused. Callers that are refused again and again
+// then cost little, whatever they ask for, and those that share their source are still served.
+func (q *Queue) Doubt(source string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	if _, known := q.doubts[source]; !known && len(q.doubts) >= maxDoubted {
+		maps.DeleteFunc(q.doubts, func(_ string, until time.Time) bool { return !now.Before(until) })
+		if len(q.doubts) >= maxDoubted {
+			return
+		}
+	}
+	if q.doubts == nil {
+		q.doubts = map[string]time.Time{}
+	}
+	q.doubts[source] = now.Add(doubtFor)
+	if p := q.parties[partyKey{source: source}]; p != nil {
+		p.doubt = q.doubts[source]
+	}
 }
 
 // Stats returns how many have their turn, how many wait, and how many were refused so far.
@@ -104,6 +137,9 @@ func (q *Queue) party(key partyKey) *party {
 			q.parties = map[partyKey]*party{}
 		}
 		p = &party{key: key}
+		if key.identity == "" {
+			p.doubt = q.doubts[key.source]
+		}
 		q.parties[key] = p
 	}
 	return p
@@ -127,13 +163,14 @@ func (q *Queue) forget(w *waiter) {
 	}
 }
 
-// next gives turns as long as there are some. A source leaves a quarter of them to others.
+// next gives turns as long as there are some. A source leaves a quarter of them to others, and those in doubt
+// leave most of them.
 func (q *Queue) next() {
-	slots := orElse(q.Slots, DefaultSlots)
+	slots, now := orElse(q.Slots, DefaultSlots), time.Now()
 	for q.running < slots {
-		best := -1
+		best, doubt := -1, q.doubted < max(1, slots/8)
 		for i, w := range q.waiting {
-			if w.source.running < max(1, slots-slots/4) && (best < 0 || w.before(q.waiting[best])) {
+			if w.source.running < max(1, slots-slots/4) && (doubt || !now.Before(w.source.doubt)) && (best < 0 || w.before(q.waiting[best])) {
 				best = i
 			}
 		}
@@ -143,6 +180,9 @@ func (q *Queue) next() {
 		w := q.remove(best)
 		w.count(1, -1)
 		q.running++
+		if w.doubted = now.Before(w.source.doubt); w.doubted {
+			q.doubted++
+		}
 		w.turn <- true
 	}
 }
@@ -197,6 +237,9 @@ func (q *Queue) leave(w *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.running--
+	if w.doubted {
+		q.doubted--
+	}
 	w.count(-1, 0)
 	q.forget(w)
 	q.next()

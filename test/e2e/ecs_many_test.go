@@ -29,7 +29,7 @@ const (
 // manyTasks is how one run goes.
 type manyTasks struct {
 	tasks    int
-	health   time.Duration // interval of health checks
+	health   time.Duration // interval of health checks; 30 s is that of ECS itself
 	ttl      time.Duration // of tokens
 	calls    awslocal.Limit
 	detected time.Duration // in which gossip finds out that many of its members are gone
@@ -40,7 +40,7 @@ type manyTasks struct {
 func chosenMany() manyTasks {
 	if os.Getenv("LICTOR_LONG") != "" {
 		return manyTasks{
-			tasks: 200, health: 15 * time.Second, ttl: 5 * time.Minute, calls: awslocal.Limit{Rate: 20, Burst: 40},
+			tasks: 200, health: 30 * time.Second, ttl: 5 * time.Minute, calls: awslocal.Limit{Rate: 20, Burst: 40},
 			detected: 2 * time.Minute, late: time.Minute, patience: 20 * time.Minute,
 		}
 	}
