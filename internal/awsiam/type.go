@@ -32,9 +32,9 @@ type Type struct {
 	Metrics                  *telemetry.Metrics
 
 	// Admit waits for a turn to ask AWS about a token that is well-formed, and returns what ends
-	// the turn, and is told whether the token was refused. identity is what the token claims, unproven: its role, or its
+	// the turn, and is told what became of the token. identity is what the token claims, unproven: its role, or its
 	// access key. nil: everybody at once.
-	Admit func(ctx context.Context, identity string) (leave func(refused bool), err error)
+	Admit func(ctx context.Context, identity string) (leave func(error), err error)
 
 	once   sync.Once
 	client *http.Client
@@ -70,7 +70,7 @@ func (t *Type) Open(config map[string]any) (authmethod.Verifier, error) {
 		caller: caller{client: t.httpClient(), retries: s.MaxRetries, wait: sleep.For, metrics: t.Metrics},
 	}
 	if v.admit == nil {
-		v.admit = func(context.Context, string) (func(bool), error) { return func(bool) {}, nil }
+		v.admit = func(context.Context, string) (func(error), error) { return func(error) {}, nil }
 	}
 	if v.now == nil {
 		v.now = time.Now

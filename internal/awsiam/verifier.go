@@ -21,7 +21,7 @@ type verifier struct {
 	sts, iam service
 	caller   caller
 	timeout  time.Duration
-	admit    func(ctx context.Context, identity string) (leave func(refused bool), err error)
+	admit    func(ctx context.Context, identity string) (leave func(error), err error)
 	now      func() time.Time
 }
 
@@ -41,7 +41,7 @@ func (v *verifier) Verify(ctx context.Context, bearer logging.Secret) (authmetho
 		return authmethod.Identity{}, err
 	}
 	id, err := v.prove(ctx, l)
-	leave(errs.KindOf(err) == errs.Denied)
+	leave(err)
 	return id, err
 }
 

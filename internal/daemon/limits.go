@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/lictor/lictor/internal/endpoint"
+	"github.com/lictor/lictor/internal/errs"
 	"github.com/lictor/lictor/internal/httpapi"
 	"github.com/lictor/lictor/internal/limit"
 )
@@ -24,7 +25,7 @@ func rates(l Limits) httpapi.Rates {
 }
 
 // admitLogin returns what lets logins of all auth methods in, to be verified in turns.
-func (s *server) admitLogin() func(context.Context, string) (func(bool), error) {
+func (s *server) admitLogin() func(context.Context, string) (func(error), error) {
 	l := s.cfg.Limits
 	queue := &limit.Queue{What: "logins are being verified", Slots: l.LoginsVerifying, Waiting: l.LoginsWaiting, MaxWait: l.LoginsWait}
 	s.metrics.OnRead(func() {
@@ -33,15 +34,15 @@ func (s *server) admitLogin() func(context.Context, string) (func(bool), error) 
 		s.metrics.Gauge("acl.login.waiting", float64(waiting))
 		s.metrics.CountTo("acl.login.refused", float64(refused))
 	})
-	return func(ctx context.Context, identity string) (func(bool), error) {
+	return func(ctx context.Context, identity string) (func(error), error) {
 		source := limit.Source(ctx)
 		leave, err := queue.Enter(ctx, source, identity)
 		if err != nil {
 			return nil, err
 		}
-		return func(refused bool) {
-			if refused {
-				queue.Doubt(source)
+		return func(err error) {
+			if denied := errs.KindOf(err) == errs.Denied; err == nil || denied {
+				queue.Note(source, !denied)
 			}
 			leave()
 		}, nil

@@ -26,7 +26,7 @@ const (
 
 // longText is the bytes of a body from which it is understood in turns: that takes processor time,
 // a part of which is left to the requests that are short.
-const longText = 8 << 10
+const longText = 1 << 10
 
 // RequestLimits are what an agent counts the requests to all of its ports with.
 type RequestLimits struct {

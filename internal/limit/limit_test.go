@@ -209,6 +209,7 @@ func TestQueueIsInOrderForEquals(t *testing.T) {
 func TestAttack_AFullQueueHasRoomForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &Queue{Slots: 4, Waiting: 50, MaxWait: time.Hour}
+		q.Note("bad", true)
 		order, refused := enter(t, q, append(times(200, func(int) partyKey { return partyKey{"bad", "x"} }), partyKey{"honest", "web"}, partyKey{"bad", "web"}))
 		if at := place(order, 200); at < 0 || at > 7 {
 			t.Errorf("the honest caller was number %d", at)
@@ -230,62 +231,81 @@ func TestAttack_WhoIsRefusedHasFewTurns(t *testing.T) {
 			n, _, _ := q.Stats()
 			return n
 		}
-		turn := func(source string, refused bool) {
-			go func() {
-				leave, err := q.Enter(t.Context(), source, "web")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				time.Sleep(time.Second)
-				if refused {
-					q.Doubt(source)
-				}
-				leave()
-			}()
+		turns := func(n int, source string, accepted bool) {
+			for range n {
+				go func() {
+					leave, err := q.Enter(t.Context(), source, "web")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					time.Sleep(time.Second)
+					q.Note(source, accepted)
+					leave()
+				}()
+			}
 		}
-		for i := range 20 {
-			turn(fmt.Sprint("bad", i%2), true)
+		later := func(d time.Duration) { time.Sleep(d + 100*time.Millisecond) }
+		for i := range 3 {
+			turns(4, fmt.Sprint("bad", i), false)
 		}
-		if n := running(); n != 16 {
-			t.Errorf("%d have their turn before anybody was refused", n)
+		if n := running(); n != 6 {
+			t.Errorf("%d of three sources that nothing is known of have their turn", n)
 		}
-		time.Sleep(1500 * time.Millisecond)
+		later(time.Second)
 		if n := running(); n != 2 {
 			t.Errorf("%d of those that were refused have their turn", n)
 		}
-		for range 12 {
-			turn("honest", false)
-		}
+		turns(2, "honest", true)
+		later(time.Second)
+		turns(15, "honest", true)
 		if n := running(); n != 14 {
-			t.Errorf("%d have their turn, 12 of whom nobody was refused", n)
+			t.Errorf("%d have their turn, 12 of a source that was accepted", n)
 		}
-		time.Sleep(doubtFor + 5*time.Second)
-		for range 20 {
-			turn("bad0", true)
+		q.Note("bad0", true)
+		if q.records["bad0"].accepted {
+			t.Error("a source that was refused is trusted at once")
 		}
-		if n := running(); n != 12 {
+		later(doubtFor + 5*time.Second)
+		turns(4, "bad0", true)
+		if n := running(); n != 2 {
 			t.Errorf("%d have their turn a while after they were refused", n)
 		}
-		time.Sleep(time.Minute)
-		if len(q.parties) != 0 || q.doubted != 0 {
-			t.Errorf("%d run in doubt, %v are left", q.doubted, q.parties)
+		later(time.Second)
+		turns(20, "bad0", true)
+		if n := running(); n != 12 {
+			t.Errorf("%d have their turn when they were accepted", n)
+		}
+		later(time.Minute)
+		if len(q.parties) != 0 || q.refusedBefore != 0 {
+			t.Errorf("%d run that were refused before, %v are left", q.refusedBefore, q.parties)
 		}
 	})
 }
 
-func TestAttack_DoubtIsBounded(t *testing.T) {
+func TestAttack_AQueueRemembersAFewSourcesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &Queue{}
-		for i := range 3 * maxDoubted {
-			q.Doubt(fmt.Sprint(i))
+		for i := range 3 * maxRecords {
+			q.Note(fmt.Sprint(i), false)
 		}
-		if len(q.doubts) > maxDoubted {
-			t.Errorf("%d sources are in doubt", len(q.doubts))
+		if len(q.records) > maxRecords {
+			t.Errorf("%d sources are remembered", len(q.records))
 		}
 		time.Sleep(doubtFor)
-		if q.Doubt("one more"); len(q.doubts) != 1 {
-			t.Errorf("%d sources are in doubt later", len(q.doubts))
+		if q.Note("one more", true); len(q.records) != 1 {
+			t.Errorf("%d sources are remembered later", len(q.records))
+		}
+	})
+}
+
+func TestAttack_TheLineOfASourceIsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &Queue{Slots: 1, MaxWait: time.Hour}
+		callers := append(times(100, func(i int) partyKey { return partyKey{fmt.Sprint("bad", i%2), ""} }), partyKey{"honest", ""}, partyKey{"honest", ""})
+		order, _ := enter(t, q, callers)
+		if first, second := place(order, 100), place(order, 101); first > 3 || second > 6 {
+			t.Errorf("the honest callers are number %d and %d", first, second)
 		}
 	})
 }

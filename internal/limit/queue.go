@@ -14,17 +14,22 @@ const (
 	DefaultWait    = 10 * time.Second
 )
 
-// What Doubt does.
+// What a queue remembers of sources.
 const (
+	trustFor   = time.Minute
 	doubtFor   = 10 * time.Second
-	maxDoubted = 4096 // sources that are remembered
+	maxRecords = 4096
 )
 
 // Queue lets a number of callers do something at a time and has the others wait for their turn.
-// A turn goes to the source that has the fewest now; among equal ones, and within a source, to the identity that has
-// the fewest, and then to who came first. An identity is only claimed, so it counts for less than a source, which is
+// A turn goes to the source that has the fewest now, and within a source to the identity that has the fewest; among
+// equal ones to the identity that has the fewest in all, then to the source or identity that had the fewest lately,
+// then to who came first. An identity is only claimed, so it counts for less than a source, which is
 // proven by its connection: who claims somebody else's name from a source of their own takes no turn from them.
-// Sources in doubt share an eighth of the turns.
+//
+// A source has an eighth of the turns at most as long as nothing is known of it, and three quarters once
+// it was accepted. Those that were refused share an eighth. Who never calls Note, and has less than 16 Slots, has one turn
+// for each source.
 //
 // When too many wait, the newest of the source that has the most in the queue is refused. Only What
 // has to be set. Set the fields before the first use.
@@ -34,13 +39,20 @@ type Queue struct {
 	Waiting int           // callers that wait; 0 is DefaultWaiting
 	MaxWait time.Duration // 0 is DefaultWait
 
-	mu      sync.Mutex // guards what follows
-	running int
-	doubted int       // of those that run, as they began
-	waiting []*waiter // in the order in which they came
-	parties map[partyKey]*party
-	doubts  map[string]time.Time // sources, and until when they are in doubt
-	refused uint64
+	mu            sync.Mutex // guards what follows
+	running       int
+	refusedBefore int       // of those that run, whose source was refused before they began
+	round         uint64    // of the last turn
+	waiting       []*waiter // in the order in which they came
+	parties       map[partyKey]*party
+	records       map[string]record // of sources
+	refused       uint64
+}
+
+// record is what a queue remembers of a source, and until when.
+type record struct {
+	accepted bool
+	until    time.Time
 }
 
 // partyKey names a source, an identity, or an identity of a source; the other part is empty.
@@ -50,13 +62,14 @@ type partyKey struct{ source, identity string }
 type party struct {
 	key              partyKey
 	running, waiting int
-	doubt            time.Time // until when a source is in doubt
+	record           record // of a source
+	round            uint64 // of its next turn, if each of its kind has one in each round
 }
 
 // waiter is a caller, while it waits and while it has its turn.
 type waiter struct {
 	source, identity, both *party
-	doubted                bool      // the source was, when the turn began
+	refusedBefore          bool      // its source was, when the turn began
 	turn                   chan bool // receives once: whether it has its turn
 }
 
@@ -84,25 +97,42 @@ func (q *Queue) Enter(ctx context.Context, source, identity string) (leave func(
 	return nil, err
 }
 
-// Doubt says that what a source had its turn for was refused. Callers that are refused again and again
-// then cost little, whatever they ask for, and those that share their source are still served.
-func (q *Queue) Doubt(source string) {
+// Note says whether what a source had its turn for was accepted or refused. Callers that are refused
+// again and again then cost little, whatever they ask for, and those that share their source are still served.
+func (q *Queue) Note(source string, accepted bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	if _, known := q.doubts[source]; !known && len(q.doubts) >= maxDoubted {
-		maps.DeleteFunc(q.doubts, func(_ string, until time.Time) bool { return !now.Before(until) })
-		if len(q.doubts) >= maxDoubted {
+	r, known := q.records[source]
+	switch {
+	case known && accepted && r.refused(now):
+		return // until it is forgotten
+	case !known && len(q.records) >= maxRecords:
+		maps.DeleteFunc(q.records, func(_ string, r record) bool { return !now.Before(r.until) })
+		if len(q.records) >= maxRecords {
 			return
 		}
+	case q.records == nil:
+		q.records = map[string]record{}
 	}
-	if q.doubts == nil {
-		q.doubts = map[string]time.Time{}
+	r = record{accepted, now.Add(doubtFor)}
+	if accepted {
+		r.until = now.Add(trustFor)
 	}
-	q.doubts[source] = now.Add(doubtFor)
+	q.records[source] = r
 	if p := q.parties[partyKey{source: source}]; p != nil {
-		p.doubt = q.doubts[source]
+		p.record = r
 	}
+}
+
+func (r record) refused(now time.Time) bool { return !r.accepted && now.Before(r.until) }
+
+// share returns how many of all turns a source with this record may have.
+func (r record) share(slots int, now time.Time) int {
+	if r.accepted && now.Before(r.until) {
+		return max(1, slots-slots/4)
+	}
+	return max(1, slots/8)
 }
 
 // Stats returns how many have their turn, how many wait, and how many were refused so far.
@@ -136,9 +166,9 @@ func (q *Queue) party(key partyKey) *party {
 		if q.parties == nil {
 			q.parties = map[partyKey]*party{}
 		}
-		p = &party{key: key}
+		p = &party{key: key, round: q.round}
 		if key.identity == "" {
-			p.doubt = q.doubts[key.source]
+			p.record = q.records[key.source]
 		}
 		q.parties[key] = p
 	}
@@ -163,14 +193,16 @@ func (q *Queue) forget(w *waiter) {
 	}
 }
 
-// next gives turns as long as there are some. A source leaves a quarter of them to others, and those in doubt
-// leave most of them.
+// next gives turns as long as there are some.
 func (q *Queue) next() {
 	slots, now := orElse(q.Slots, DefaultSlots), time.Now()
 	for q.running < slots {
-		best, doubt := -1, q.doubted < max(1, slots/8)
+		best, bad := -1, q.refusedBefore >= max(1, slots/8)
 		for i, w := range q.waiting {
-			if w.source.running < max(1, slots-slots/4) && (doubt || !now.Before(w.source.doubt)) && (best < 0 || w.before(q.waiting[best])) {
+			if r := w.source.record; w.source.running >= r.share(slots, now) || bad && r.refused(now) {
+				continue
+			}
+			if best < 0 || w.before(q.waiting[best]) {
 				best = i
 			}
 		}
@@ -179,9 +211,11 @@ func (q *Queue) next() {
 		}
 		w := q.remove(best)
 		w.count(1, -1)
+		q.round = max(q.round, w.source.round)
+		w.source.round, w.both.round = q.round+1, max(q.round, w.both.round)+1
 		q.running++
-		if w.doubted = now.Before(w.source.doubt); w.doubted {
-			q.doubted++
+		if w.refusedBefore = w.source.record.refused(now); w.refusedBefore {
+			q.refusedBefore++
 		}
 		w.turn <- true
 	}
@@ -192,10 +226,17 @@ func (w *waiter) before(other *waiter) bool {
 	if a, b := w.source.running, other.source.running; a != b {
 		return a < b
 	}
-	if a, b := w.both.running, other.both.running; w.source == other.source && a != b {
+	mine, theirs := w.source, other.source
+	if mine == theirs {
+		mine, theirs = w.both, other.both
+		if a, b := mine.running, theirs.running; a != b {
+			return a < b
+		}
+	}
+	if a, b := w.identity.running, other.identity.running; a != b {
 		return a < b
 	}
-	return w.identity.running < other.identity.running
+	return mine.round < theirs.round
 }
 
 func (q *Queue) remove(i int) *waiter {
@@ -237,8 +278,8 @@ func (q *Queue) leave(w *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.running--
-	if w.doubted {
-		q.doubted--
+	if w.refusedBefore {
+		q.refusedBefore--
 	}
 	w.count(-1, 0)
 	q.forget(w)
