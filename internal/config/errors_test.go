@@ -107,6 +107,8 @@ func TestRefusedSettings(t *testing.T) {
 		{"audit sinks of one file", []string{"-data-dir=/d", "-hcl", `acl { enabled = true } audit { enabled = true sink "x" { type = "file" format = "json"  delivery_guarantee = "enforced" path = "/x" } sink "y" { type = "file" format = "json"  delivery_guarantee = "best-effort" path = "/x.log" } }`}, `audit sink "y": sink "x" writes to /x.log already`},
 		{"write networks", []string{"-data-dir=/d", "-allow-write-http-from=10.0.0.1"}, "http_config.allow_write_http_from: invalid CIDR: 10.0.0.1"},
 		{"gossip networks", []string{"-data-dir=/d", "-serf-lan-allowed-cidrs=10.0.0.1"}, "serf_lan_allowed_cidrs: invalid CIDR: 10.0.0.1"},
+		{"gossip backwards", []string{"-data-dir=/d", "-hcl", `gossip_lan { gossip_nodes = -1 }`}, "gossip_lan.gossip_nodes cannot be negative"},
+		{"a probe that outlasts the next", []string{"-data-dir=/d", "-hcl", `gossip_lan { probe_timeout = "2s" }`}, "gossip_lan.probe_timeout (2s) cannot be greater than probe_interval (1s)"},
 		{"impatient raft", []string{"-data-dir=/d", "-hcl", `performance { raft_multiplier = 11 }`}, "performance.raft_multiplier must be between 0 and 10, not 11"},
 		{"restless raft", []string{"-data-dir=/d", "-hcl", `raft_snapshot_interval = "1ms"`}, "raft_snapshot_interval must be at least 5ms, not 1ms"},
 		{"negative number", []string{"-data-dir=/d", "-hcl", `raft_trailing_logs = -1`}, "1 error occurred:\n\t* raft_trailing_logs: must not be negative: -1\n\n"},

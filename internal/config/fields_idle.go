@@ -68,10 +68,8 @@ func idleFields() []field {
 		withoutEffect(idle, "raft_logstore.", duration, "verification.interval"),
 		withoutEffect(idle, "raft_logstore.", opaque, "boltdb wal"),
 	)
-	for _, pool := range []string{"gossip_lan.", "gossip_wan."} {
-		all = append(all, withoutEffect(idle, pool, integer, "gossip_nodes retransmit_mult suspicion_mult")...)
-		all = append(all, withoutEffect(idle, pool, duration, "gossip_interval probe_interval probe_timeout")...)
-	}
+	all = append(all, withoutEffect(idle, "gossip_wan.", integer, "gossip_nodes retransmit_mult suspicion_mult")...)
+	all = append(all, withoutEffect(idle, "gossip_wan.", duration, "gossip_interval probe_interval probe_timeout")...)
 	return all
 }
 

@@ -22,7 +22,7 @@ import (
 // and settles bootstrap_expect = 1 (spec: agent.md section 6).
 func validate(c *daemon.Config, given values, host Host) (warnings []string, err error) {
 	for _, check := range []func(*daemon.Config) error{
-		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkLimits, checkTelemetry, checkAutopilot, checkRaft, checkServices,
+		checkNode, checkBootstrap, checkRole, checkAudit, checkTLS, checkHTTP, checkLimits, checkTelemetry, checkAutopilot, checkRaft, checkGossip, checkServices,
 		func(c *daemon.Config) error { return advertise(c, host) }, checkAddresses, // last: what they find may be no fault of the files
 	} {
 		if err := check(c); err != nil {
@@ -280,6 +280,13 @@ func checkRaft(c *daemon.Config) error {
 		return fmt.Errorf("performance.raft_multiplier must be between 0 and 10, not %d", c.RaftMultiplier)
 	case c.SnapshotInterval < minSnapshotInterval:
 		return fmt.Errorf("raft_snapshot_interval must be at least %s, not %s", minSnapshotInterval, c.SnapshotInterval)
+	}
+	return nil
+}
+
+func checkGossip(c *daemon.Config) error {
+	if err := c.GossipLAN.Validate(); err != nil {
+		return fmt.Errorf("gossip_lan.%w", err)
 	}
 	return nil
 }

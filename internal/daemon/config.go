@@ -9,6 +9,7 @@ import (
 	"github.com/lictor/lictor/internal/ca"
 	"github.com/lictor/lictor/internal/check"
 	"github.com/lictor/lictor/internal/configentry"
+	"github.com/lictor/lictor/internal/gossip"
 	"github.com/lictor/lictor/internal/local"
 	"github.com/lictor/lictor/internal/logging"
 	"github.com/lictor/lictor/internal/watch"
@@ -47,6 +48,7 @@ type Config struct {
 	SkipLeaveOnInt    bool
 	ReconnectTimeout  time.Duration
 	AdvertiseReconn   time.Duration
+	GossipLAN         gossip.Pace
 	CentralSvcConfig  bool
 	ConnectEnabled    bool
 	MeshCA            ca.Settings // what a cluster begins with; zero is the defaults

@@ -47,6 +47,7 @@ func (b *base) openGossip() error {
 		Heard:            b.userEvents(),
 		ReconnectTimeout: cfg.ReconnectTimeout,
 		Fast:             cfg.Dev,
+		Pace:             cfg.GossipLAN,
 		Log:              b.log,
 	})
 	if err != nil {

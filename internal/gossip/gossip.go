@@ -49,6 +49,7 @@ type Config struct {
 	RejoinAfterLeave bool          // join the members of the snapshot even after a leave
 	ReconnectTimeout time.Duration // after which a failed member is forgotten; 0 is 72 h
 	Fast             bool          // timings of a single machine, for dev mode and tests
+	Pace             Pace
 
 	// Discover turns an entry of retry_join that begins with "provider=" into
 	// addresses. nil knows no provider.

@@ -34,29 +34,16 @@ audit {
 }
 `
 
-// audit turns the audit trail of a host's agent on, before it starts.
-func (h *host) audit(t *testing.T) {
-	t.Helper()
-	f, err := os.OpenFile(h.config, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteString(auditStanza); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // auditedCluster is a server and a client agent, each with a trail.
 func auditedCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := prepareCluster(t, 1, 1)
-	c.servers[0].audit(t)
+	c.servers[0].configure(auditStanza)
 	c.start(c.servers...)
 	c.awaitLeader()
 	task := c.agents[0]
 	c.writeAgent(task, c.agentToken(task), "")
-	task.audit(t)
+	task.configure(auditStanza)
 	c.start(task)
 	if err := task.answers(); err != nil {
 		t.Fatal(err)

@@ -141,6 +141,18 @@ func (h *host) file(name, content string) string {
 	return path
 }
 
+// configure adds to the configuration of the host's agent, before it starts.
+func (h *host) configure(text string) {
+	f, err := os.OpenFile(h.config, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		h.cluster.t.Fatal(err)
+	}
+}
+
 func (c *cluster) serverAddrs() string {
 	var quoted []string
 	for _, h := range c.servers {

@@ -33,7 +33,7 @@ type taskLife struct {
 // their whole lives: both in the default partition and in another.
 func TestTasksLive(t *testing.T) {
 	t.Parallel()
-	w := newECS(t, taskrun.Options{HealthInterval: time.Second}, "curl", "jq")
+	w := newECS(t, "", taskrun.Options{HealthInterval: time.Second}, "curl", "jq")
 	if w == nil {
 		return
 	}

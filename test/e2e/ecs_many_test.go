@@ -32,6 +32,7 @@ type manyTasks struct {
 	health   time.Duration // interval of health checks; 30 s is that of ECS itself
 	ttl      time.Duration // of tokens
 	calls    awslocal.Limit
+	gossip   string        // configuration of all agents, those of many tasks on one machine have to be patient with each other
 	detected time.Duration // in which gossip finds out that many of its members are gone
 	late     time.Duration // a busy machine is
 	patience time.Duration // for all to be healthy
@@ -41,6 +42,7 @@ func chosenMany() manyTasks {
 	if os.Getenv("LICTOR_LONG") != "" {
 		return manyTasks{
 			tasks: 200, health: 30 * time.Second, ttl: 5 * time.Minute, calls: awslocal.Limit{Rate: 20, Burst: 40},
+			gossip:   "gossip_lan { gossip_interval = \"500ms\" probe_interval = \"5s\" probe_timeout = \"3s\" }\n",
 			detected: 2 * time.Minute, late: time.Minute, patience: 20 * time.Minute,
 		}
 	}
@@ -55,7 +57,7 @@ func chosenMany() manyTasks {
 func TestManyTasks(t *testing.T) {
 	t.Parallel()
 	run := chosenMany()
-	w := newECS(t, taskrun.Options{HealthInterval: run.health})
+	w := newECS(t, run.gossip, taskrun.Options{HealthInterval: run.health})
 	if w == nil {
 		return
 	}
@@ -96,7 +98,7 @@ type many struct {
 func (m *many) start() {
 	m.t.Helper()
 	extra := filepath.Join(m.dir, "agent-extra.hcl")
-	if err := os.WriteFile(extra, fmt.Appendf(nil, "advertise_reconnect_timeout = %q\n", reconnectTime), 0o644); err != nil {
+	if err := os.WriteFile(extra, fmt.Appendf(nil, "advertise_reconnect_timeout = %q\n%s", reconnectTime, m.gossip), 0o644); err != nil {
 		m.t.Fatal(err)
 	}
 	definition := m.decorated(m.t)

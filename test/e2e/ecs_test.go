@@ -63,9 +63,9 @@ func (n taskNetwork) on(_ int, f func() error) error {
 	return <-done
 }
 
-// newECS starts three servers and a local ECS. It returns nil where tasks cannot be isolated from this machine, or
-// a program that they need is missing, and fails then in a long run.
-func newECS(t *testing.T, o taskrun.Options, programs ...string) *ecsWorld {
+// newECS starts three servers, whose configuration settings are added to, and a local ECS. It returns nil where tasks
+// cannot be isolated from this machine, or a program that they need is missing, and fails then in a long run.
+func newECS(t *testing.T, settings string, o taskrun.Options, programs ...string) *ecsWorld {
 	t.Helper()
 	n, err := isolation(programs)
 	if err != nil {
@@ -81,6 +81,9 @@ func newECS(t *testing.T, o taskrun.Options, programs ...string) *ecsWorld {
 		}
 	})
 	w := &ecsWorld{cluster: prepareClusterIn(t, taskNetwork{Network: n}, 3, 0)}
+	for _, h := range w.servers {
+		h.configure(settings)
+	}
 	w.start(w.servers...)
 	w.awaitLeader()
 	w.https = "https://" + w.servers[0].addr() + ":8501"

@@ -179,12 +179,12 @@ func TestAttack_LiveSecretsOnAClientAgent(t *testing.T) {
 	v := vault{}
 	c := prepareCluster(t, 1, 1)
 	task, server := c.agents[0], c.servers[0]
-	server.audit(t)
+	server.configure(auditStanza)
 	c.start(server)
 	c.awaitLeader()
 	own := c.agentToken(task)
 	c.writeAgent(task, own, "")
-	task.audit(t)
+	task.configure(auditStanza)
 	more := task.file("more.hcl", `log_level = "TRACE"`+v.secretsOfFiles())
 	v.add("gossip key", c.key)
 	v.add("management token", c.management)
