@@ -21,7 +21,8 @@ type Task struct {
 
 	runner     *Runner
 	definition *awslocal.TaskDefinition
-	env        []string // of Spec
+	env        []string        // of Spec
+	placed     <-chan struct{} // of Spec
 	region     string
 	dir        string
 	host       *host // nil if the task is not isolated
@@ -55,6 +56,12 @@ func (t *Task) serve() error {
 func (t *Task) run() {
 	defer close(t.done)
 	defer t.release()
+	if t.placed != nil {
+		select {
+		case <-t.placed:
+		case <-t.stop:
+		}
+	}
 	if err := t.provision(); err != nil {
 		t.begin(err.Error(), "TaskFailedToStart")
 		return

@@ -103,6 +103,8 @@ type Spec struct {
 	StartedBy  string
 
 	Environment []string // NAME=value for all containers; definitions can say otherwise
+
+	Placed <-chan struct{} // containers start once it is closed; nil is at once
 }
 
 // Run starts a task and returns as soon as it has its identity and address; Await waits for more. An
@@ -131,7 +133,7 @@ func (r *Runner) Run(spec Spec) (*Task, error) {
 
 func (r *Runner) newTask(spec Spec) (*Task, error) {
 	d := spec.Definition
-	t := &Task{runner: r, definition: d, env: spec.Environment, IPv4: cmp.Or(spec.IPv4, "127.0.0.1"), stop: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
+	t := &Task{runner: r, definition: d, env: spec.Environment, placed: spec.Placed, IPv4: cmp.Or(spec.IPv4, "127.0.0.1"), stop: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
 	started := awslocal.TaskSpec{
 		Role: d.TaskRoleARN, Cluster: spec.Cluster, Family: d.Family, Revision: spec.Revision, Region: cmp.Or(spec.Region, "us-east-1"),
 		LaunchType: spec.LaunchType, Group: spec.Group, StartedBy: spec.StartedBy, Tags: map[string]string{},
