@@ -3,15 +3,10 @@ package ecs
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/lictor/lictor/internal/ecsconfig"
 	"github.com/lictor/lictor/internal/taskmeta"
 )
-
-// metadataPatience is for how long a command asks for what it runs in. The endpoint answers
-// slowly while many tasks of one machine start.
-const metadataPatience = time.Minute
 
 // inTask is what commands in a task work with.
 type inTask struct {
@@ -39,14 +34,13 @@ func configured(env *Env) (inTask, error) {
 	return inTask{config: config, log: log, getenv: env.Getenv}, err
 }
 
-// readTask asks for the task that the process runs in, until it is told or too much time has passed.
+// readTask asks for the task that the process runs in, until it is told or ctx is done. The endpoint answers
+// slowly while many tasks of one machine start.
 func (t *inTask) readTask(ctx context.Context) error {
 	var err error
 	if t.metadata, err = taskmeta.FromEnv(t.getenv); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, metadataPatience)
-	defer cancel()
 	return retry(ctx, t.log, "unable to get task metadata", func(ctx context.Context) (err error) {
 		t.task, err = t.metadata.Task(ctx)
 		return err
