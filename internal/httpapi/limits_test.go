@@ -132,7 +132,7 @@ func TestAttack_BodiesInMemoryAreBounded(t *testing.T) {
 	}
 	awaitHeld := func(p *limit.Places, want int64) {
 		t.Helper()
-		for until := time.Now().Add(5 * time.Second); p.Held() != want; runtime.Gosched() {
+		for until := time.Now().Add(30 * time.Second); p.Held() != want; runtime.Gosched() {
 			if time.Now().After(until) {
 				t.Fatalf("%d held, want %d", p.Held(), want)
 			}

@@ -140,7 +140,7 @@ func TestCVE_2020_7219_ConnectionsPerClient(t *testing.T) {
 		t.Fatal("a third connection was served")
 	}
 	_, _, _ = first.Close(), second.Close(), third.Close()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		conn, err := ask()
 		_ = conn.Close()
 		if err == nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
-const patience = 5 * time.Second
+const patience = 20 * time.Second
 
 // fakeCatalog is a catalog of one node, served as servers serve it. Tokens may do
 // everything, nothing, or do not exist.

@@ -155,7 +155,7 @@ func permit(catalog.Service) error { return nil }
 // until returns the first snapshot for which enough is true.
 func (f *following) until(enough func(*Snapshot) bool) *Snapshot {
 	f.t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(30 * time.Second)
 	for {
 		select {
 		case s := <-f.snapshots:

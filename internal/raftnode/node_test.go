@@ -61,7 +61,7 @@ func (s *server) lead(t testing.TB) {
 		if !ok || !s.IsLeader() {
 			t.Fatal("it does not lead")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("no leader")
 	}
 }
@@ -428,7 +428,7 @@ func TestAClosedServerLeavesNothingRunning(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	deadline := time.Now().Add(10 * time.Second) // raft's last goroutines end on their own
+	deadline := time.Now().Add(30 * time.Second) // raft's last goroutines end on their own
 	for runtime.NumGoroutine() > before {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)

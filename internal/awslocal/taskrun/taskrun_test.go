@@ -411,7 +411,7 @@ func TestKill(t *testing.T) {
 		w.ready(task, "app")
 		w.ready(task, "side")
 		if _, err := os.Stat("/proc/self"); err == nil {
-			for deadline := time.Now().Add(10 * time.Second); len(marked(task)) < 4; { // what was forked may not have begun
+			for deadline := time.Now().Add(30 * time.Second); len(marked(task)) < 4; { // what was forked may not have begun
 				if time.Now().After(deadline) {
 					w.Errorf("processes %v", marked(task))
 					break
