@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -200,51 +198,14 @@ func TestAttack_LoginStorm(t *testing.T) {
 	for i := range bearers {
 		bearers[i] = b.bearer()
 	}
-	strangers := b.gather(logins)
+	strangers := b.gather(storm{Logins: logins, Connections: 150})
 	honest := clientFrom(honestHost)
 	calm := b.honest(honest, append(bearers, bearers...))
-	over := strangers.send()
-	var besieged []time.Duration
-	var report stormReport
-	for report.Took == 0 {
-		besieged = append(besieged, b.honest(honest, bearers)...)
-		select {
-		case report = <-over:
-		default:
-		}
-	}
-	slices.Sort(besieged)
-	t.Logf("%d bad logins in %v: %v, %d of them with Retry-After; %d honest ones meanwhile",
-		logins, report.Took.Round(time.Millisecond), report.Statuses, report.RetryAfter, len(besieged))
-	if len(report.Failed) > 0 {
-		t.Errorf("%d bad logins failed, one of them with %s", len(report.Failed), report.Failed[0])
-	}
+	besieged, report := b.besiege(strangers, honest, bearers)
 	if n := report.Statuses[http.StatusOK]; n > 0 {
 		t.Errorf("%d bad logins were let in", n)
 	}
 	b.unharmed(calm, besieged)
-}
-
-// hold opens a connection from an address and writes what a client begins with, and no more.
-func (b *besieged) hold(address, begins string) (net.Conn, error) {
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: patience}
-	conn, err := dialer.Dial("tcp", b.files.http)
-	if err != nil {
-		return nil, err
-	}
-	_, err = io.WriteString(conn, begins)
-	return conn, err
-}
-
-// gone waits for the server to close a connection, or to answer on it, and returns what it said.
-func gone(conn net.Conn) (string, error) {
-	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(patience))
-	said, err := io.ReadAll(io.LimitReader(conn, 4096))
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		return "", err
-	}
-	return string(said), nil // a reset is an end as well
 }
 
 func TestAttack_SlowAndHostileClients(t *testing.T) {
@@ -255,46 +216,27 @@ func TestAttack_SlowAndHostileClients(t *testing.T) {
 	for i := range bearers {
 		bearers[i] = b.bearer()
 	}
-	calm := b.honest(clientFrom(honestHost), bearers)
-	var attackers sync.WaitGroup
-	for i, attack := range []struct {
-		name, begins string
-		conns        int
-		want         string // in the answer, where there is one
-	}{
-		{"says nothing", "", 180, ""},
-		{"a header without an end", "GET /v1/kv/a HTTP/1.1\r\nHost: x\r\nX-A: ", 180, ""},
-		{"a body that stops", post + "Content-Length: 1000\r\n\r\n{", 180, "400"},
-		{"chunks that stop", post + "Transfer-Encoding: chunked\r\n\r\n" + chunk, 180, "400"},
-		{"chunks without end", post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat(chunk, 40), 180, "413"},
-		{"a chunk that lies about its length", post + "Transfer-Encoding: chunked\r\n\r\n7fffffff\r\n{}", 180, ""},
-		{"a chunk of a length that is none", post + "Transfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n", 180, "400"},
-		{"announces a terabyte", post + "Content-Length: 1000000000000\r\n\r\n{}", 180, "413"},
-		{"deep JSON", post + "Connection: close\r\nContent-Length: 120000\r\n\r\n" + strings.Repeat("[", 120_000), 180, "400"},
-		{"deep objects", post + "Connection: close\r\nContent-Length: 120000\r\n\r\n" + strings.Repeat(`{"a":`, 24_000), 180, "400"},
-		{"a flood of connections", "GET /", 1000, ""},
-	} {
-		address := fmt.Sprintf("127.0.0.%d", 10+i)
-		for range attack.conns {
-			attackers.Go(func() {
-				conn, err := b.hold(address, attack.begins)
-				if conn == nil {
-					t.Errorf("%s: %v", attack.name, err)
-					return
-				}
-				said, err := gone(conn)
-				if err != nil {
-					t.Errorf("%s: the connection stays open: %v", attack.name, err)
-				} else if said != "" && !strings.HasPrefix(said, "HTTP/1.1 "+attack.want) {
-					t.Errorf("%s: answered %.100q", attack.name, said)
-				}
-			})
-		}
+	order := storm{Holds: []hold{
+		{Name: "says nothing", Begins: "", Connections: 180, Want: ""},
+		{Name: "a header without an end", Begins: "GET /v1/kv/a HTTP/1.1\r\nHost: x\r\nX-A: ", Connections: 180, Want: ""},
+		{Name: "a body that stops", Begins: post + "Content-Length: 1000\r\n\r\n{", Connections: 180, Want: "400"},
+		{Name: "chunks that stop", Begins: post + "Transfer-Encoding: chunked\r\n\r\n" + chunk, Connections: 180, Want: "400"},
+		{Name: "chunks without end", Begins: post + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat(chunk, 40), Connections: 180, Want: "413"},
+		{Name: "a chunk that lies about its length", Begins: post + "Transfer-Encoding: chunked\r\n\r\n7fffffff\r\n{}", Connections: 180, Want: ""},
+		{Name: "a chunk of a length that is none", Begins: post + "Transfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n", Connections: 180, Want: "400"},
+		{Name: "announces a terabyte", Begins: post + "Content-Length: 1000000000000\r\n\r\n{}", Connections: 180, Want: "413"},
+		{Name: "deep JSON", Begins: post + "Connection: close\r\nContent-Length: 120000\r\n\r\n" + strings.Repeat("[", 120_000), Connections: 180, Want: "400"},
+		{Name: "deep objects", Begins: post + "Connection: close\r\nContent-Length: 120000\r\n\r\n" + strings.Repeat(`{"a":`, 24_000), Connections: 180, Want: "400"},
+		{Name: "a flood of connections", Begins: "GET /", Connections: 1000, Want: ""},
+	}}
+	for i := range order.Holds {
+		order.Holds[i].From = fmt.Sprintf("127.0.0.%d", 10+i)
 	}
-	besieged := b.honest(clientFrom(honestHost), bearers)
-	attackers.Wait()
+	strangers, honest := b.gather(order), clientFrom(honestHost)
+	calm := b.honest(honest, bearers)
+	besieged, _ := b.besiege(strangers, honest, bearers)
 	b.unharmed(calm, besieged)
-	after := b.honest(clientFrom(honestHost), bearers)
+	after := b.honest(honest, bearers)
 	b.unharmed(calm, after)
 }
 
@@ -306,7 +248,7 @@ func TestAttack_OneSourceHasItsShareOfConnections(t *testing.T) {
 	defer cancel()
 	var mine []net.Conn
 	for range 400 {
-		conn, err := b.hold("127.0.0.2", "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n")
+		conn, err := openFrom(b.files.http, "127.0.0.2", "GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n")
 		if err != nil {
 			continue // the server has closed it
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,12 +25,21 @@ import (
 // strangersNice is how far strangers stand back for the processors: they have machines of their own, where there is more than one.
 const strangersNice = 10
 
-// storm is what strangers are to send: bad logins, by as many connections of each of three addresses.
+// storm is what strangers are to do: bad logins, by as many connections of each of three addresses, and
+// connections that say something and then nothing more.
 type storm struct {
-	URL          string
+	Server       string // host and port
 	Good, Forged string // bearer tokens to spoil
 	Logins       int
 	Connections  int
+	Holds        []hold
+}
+
+// hold is connections from an address that begin with something. What they are told, if anything, has to be HTTP and
+// begin with Want, and they have to be closed.
+type hold struct {
+	Name, Begins, From, Want string
+	Connections              int
 }
 
 // stormReport is what strangers were answered.
@@ -83,12 +94,23 @@ func (s *storm) send(bodies [][]byte) stormReport {
 	jobs := make(chan []byte)
 	var senders sync.WaitGroup
 	begun := time.Now()
+	for _, h := range s.Holds {
+		for range h.Connections {
+			senders.Go(func() {
+				if err := h.do(s.Server); err != nil {
+					mu.Lock()
+					report.Failed = append(report.Failed, h.Name+": "+err.Error())
+					mu.Unlock()
+				}
+			})
+		}
+	}
 	for source := range 3 {
 		client := clientFrom(fmt.Sprintf("127.0.0.%d", 2+source))
 		for range s.Connections {
 			senders.Go(func() {
 				for body := range jobs {
-					resp, err := client.Post(s.URL, "application/json", bytes.NewReader(body))
+					resp, err := client.Post("http://"+s.Server+"/v1/acl/login", "application/json", bytes.NewReader(body))
 					if err == nil {
 						_, err = io.Copy(io.Discard, resp.Body)
 						_ = resp.Body.Close()
@@ -114,6 +136,45 @@ func (s *storm) send(bodies [][]byte) stormReport {
 	senders.Wait()
 	report.Took = time.Since(begun)
 	return report
+}
+
+// do opens one of the connections, and waits for its end.
+func (h *hold) do(server string) error {
+	conn, err := openFrom(server, h.From, h.Begins)
+	if conn == nil {
+		return err
+	}
+	said, err := gone(conn)
+	if err != nil {
+		return fmt.Errorf("the connection stays open: %w", err)
+	}
+	if said != "" && !strings.HasPrefix(said, "HTTP/1.1 "+h.Want) {
+		return fmt.Errorf("answered %.100q", said)
+	}
+	return nil
+}
+
+// openFrom opens a connection from an address and writes what a client begins with, and no more. There may be a connection
+// and an error: the server has closed it.
+func openFrom(server, from, begins string) (net.Conn, error) {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
+	conn, err := dialer.Dial("tcp", server)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.WriteString(conn, begins)
+	return conn, err
+}
+
+// gone waits for the server to close a connection, or to answer on it, and returns what it said.
+func gone(conn net.Conn) (string, error) {
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	said, err := io.ReadAll(io.LimitReader(conn, 4096))
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		return "", err
+	}
+	return string(said), nil // a reset is an end as well
 }
 
 // badTokens spoils bearer tokens in several ways.
@@ -160,11 +221,11 @@ type strangers struct {
 }
 
 // gather starts strangers, who wait to be told.
-func (b *besieged) gather(logins int) *strangers {
+func (b *besieged) gather(order storm) *strangers {
 	b.t.Helper()
-	good := b.bearer()
-	forged, err := spoil("forged", logging.Secret(good))
-	if err != nil {
+	order.Server, order.Good = b.files.http, b.bearer()
+	var err error
+	if order.Forged, err = spoil("forged", logging.Secret(order.Good)); err != nil {
 		b.t.Fatal(err)
 	}
 	s := &strangers{t: b.t, cmd: exec.CommandContext(b.t.Context(), "strangers")}
@@ -181,7 +242,6 @@ func (b *besieged) gather(logins int) *strangers {
 	if err := s.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	order := storm{URL: "http://" + b.files.http + "/v1/acl/login", Good: good, Forged: forged, Logins: logins, Connections: 150}
 	if err := json.NewEncoder(s.in).Encode(order); err != nil {
 		b.t.Fatal(err)
 	}
@@ -194,7 +254,7 @@ func (b *besieged) gather(logins int) *strangers {
 	return s
 }
 
-// send has the strangers send their storm. The report comes when it is over.
+// send has the strangers do what they were told. The report comes when it is over.
 func (s *strangers) send() <-chan stormReport {
 	s.t.Helper()
 	if _, err := s.in.Write([]byte("go\n")); err != nil {
@@ -211,6 +271,27 @@ func (s *strangers) send() <-chan stormReport {
 		over <- report
 	}()
 	return over
+}
+
+// besiege has the honest client log in for as long as strangers do what they were told, at least once with each token.
+func (b *besieged) besiege(strangers *strangers, honest *http.Client, bearers []string) ([]time.Duration, stormReport) {
+	b.t.Helper()
+	over := strangers.send()
+	var took []time.Duration
+	for {
+		took = append(took, b.honest(honest, bearers)...)
+		select {
+		case report := <-over:
+			slices.Sort(took)
+			b.t.Logf("%v of attacks: answers %v, %d of them with Retry-After; %d honest logins meanwhile",
+				report.Took.Round(time.Millisecond), report.Statuses, report.RetryAfter, len(took))
+			if len(report.Failed) > 0 {
+				b.t.Errorf("%d attacks failed, one of them with %s", len(report.Failed), report.Failed[0])
+			}
+			return took, report
+		default:
+		}
+	}
 }
 
 // clientFrom returns a client with connections from an address of this host.
