@@ -231,6 +231,11 @@ func TestAttack_WhoIsRefusedHasFewTurns(t *testing.T) {
 			n, _, _ := q.Stats()
 			return n
 		}
+		accepted := func(source string) bool {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			return q.records[source].accepted
+		}
 		turns := func(n int, source string, accepted bool) {
 			for range n {
 				go func() {
@@ -263,7 +268,7 @@ func TestAttack_WhoIsRefusedHasFewTurns(t *testing.T) {
 			t.Errorf("%d have their turn, 12 of a source that was accepted", n)
 		}
 		q.Note("bad0", true)
-		if q.records["bad0"].accepted {
+		if accepted("bad0") {
 			t.Error("a source that was refused is trusted at once")
 		}
 		later(doubtFor + 5*time.Second)
@@ -277,6 +282,7 @@ func TestAttack_WhoIsRefusedHasFewTurns(t *testing.T) {
 			t.Errorf("%d have their turn when they were accepted", n)
 		}
 		later(time.Minute)
+		synctest.Wait()
 		if len(q.parties) != 0 || q.refusedBefore != 0 {
 			t.Errorf("%d run that were refused before, %v are left", q.refusedBefore, q.parties)
 		}

@@ -46,6 +46,7 @@ type Queue struct {
 	waiting       []*waiter // in the order in which they came
 	parties       map[partyKey]*party
 	records       map[string]record // of sources
+	swept         time.Time         // when records were forgotten last
 	refused       uint64
 }
 
@@ -108,7 +109,10 @@ func (q *Queue) Note(source string, accepted bool) {
 	case known && accepted && r.refused(now):
 		return // until it is forgotten
 	case !known && len(q.records) >= maxRecords:
-		maps.DeleteFunc(q.records, func(_ string, r record) bool { return !now.Before(r.until) })
+		if now.Sub(q.swept) >= sweepEvery {
+			q.swept = now
+			maps.DeleteFunc(q.records, func(_ string, r record) bool { return !now.Before(r.until) })
+		}
 		if len(q.records) >= maxRecords {
 			return
 		}
