@@ -25,6 +25,32 @@ func (b *brokenThen) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.next.RoundTrip(r)
 }
 
+type panics struct{}
+
+func (panics) RoundTrip(*http.Request) (*http.Response, error) { panic("broken") }
+
+// TestATurnEndsWhateverHappens lets the call of AWS break: the turn ends, and nobody is taken for accepted or refused.
+func TestATurnEndsWhateverHappens(t *testing.T) {
+	v := open(t, simple(), panics{})
+	var left []error
+	v.admit = func(context.Context, string) (func(error), error) {
+		return func(err error) { left = append(left, err) }, nil
+	}
+	b := builderFor("ecs-task-web")
+	b.serverID, b.entity = "", nil
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the call did not break")
+			}
+		}()
+		_, _ = v.Verify(t.Context(), mustBuild(t, b))
+	}()
+	if len(left) != 1 || errs.KindOf(left[0]) != errs.Internal {
+		t.Errorf("turns ended with %v", left)
+	}
+}
+
 func TestRetries(t *testing.T) {
 	const tooFast = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>no</Message></Error></ErrorResponse>"
 	good, throttled := xmlReply(stsReply), xmlError(400, "Throttling")

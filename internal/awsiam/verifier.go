@@ -15,6 +15,9 @@ import (
 // otherAnswer is for how long IAM's answer is awaited when STS has refused.
 const otherAnswer = 250 * time.Millisecond
 
+// errUnfinished is what becomes of a token when something breaks while it is verified.
+var errUnfinished = errs.New(errs.Internal, "the login was not verified to its end")
+
 // verifier proves who made a bearer token, for one method.
 type verifier struct {
 	settings settings
@@ -31,7 +34,7 @@ type verifier struct {
 // AWS refuses it, its date is out of range, it is for another server, or its maker is not
 // trusted; errs.Throttled when AWS asks to slow down, or too many others are being verified; and
 // errs.Unavailable when AWS does not answer as it should within the time-out.
-func (v *verifier) Verify(ctx context.Context, bearer logging.Secret) (authmethod.Identity, error) {
+func (v *verifier) Verify(ctx context.Context, bearer logging.Secret) (id authmethod.Identity, err error) {
 	l, err := v.parse(bearer)
 	if err != nil {
 		return authmethod.Identity{}, err
@@ -40,9 +43,9 @@ func (v *verifier) Verify(ctx context.Context, bearer logging.Secret) (authmetho
 	if err != nil {
 		return authmethod.Identity{}, err
 	}
-	id, err := v.prove(ctx, l)
-	leave(err)
-	return id, err
+	err = errUnfinished // unless prove returns
+	defer func() { leave(err) }()
+	return v.prove(ctx, l)
 }
 
 // prove asks AWS who signed a login, and decides whether that is somebody who is trusted.
