@@ -8,7 +8,7 @@ import (
 // idleFields are the settings that are known and checked for their type, and that nothing
 // acts on in this release.
 func idleFields() []field {
-	all := concat(
+	return concat(
 		withoutEffect(idle, "", text, `advertise_addr_wan:advertise-wan advertise_addr_ipv4 advertise_addr_ipv6
 			advertise_addr_wan_ipv4 advertise_addr_wan_ipv6 serf_wan:serf-wan-bind
 			alt_domain:alt-domain segment:segment license_path server_name version`),
@@ -67,10 +67,10 @@ func idleFields() []field {
 		withoutEffect(idle, "raft_logstore.", boolean, "disable_log_cache verification.enabled"),
 		withoutEffect(idle, "raft_logstore.", duration, "verification.interval"),
 		withoutEffect(idle, "raft_logstore.", opaque, "boltdb wal"),
+
+		withoutEffect(idle, "gossip_wan.", integer, "gossip_nodes retransmit_mult suspicion_mult"),
+		withoutEffect(idle, "gossip_wan.", duration, "gossip_interval probe_interval probe_timeout"),
 	)
-	all = append(all, withoutEffect(idle, "gossip_wan.", integer, "gossip_nodes retransmit_mult suspicion_mult")...)
-	all = append(all, withoutEffect(idle, "gossip_wan.", duration, "gossip_interval probe_interval probe_timeout")...)
-	return all
 }
 
 // withoutEffect makes fields of one kind from words, each a key or key:flag.

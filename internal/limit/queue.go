@@ -136,8 +136,11 @@ func (r record) share(slots int, now time.Time) int {
 	if r.accepted && now.Before(r.until) {
 		return max(1, slots-slots/4)
 	}
-	return max(1, slots/8)
+	return few(slots)
 }
+
+// few returns how many turns there are for a source that nothing is known of, and for all together that were refused.
+func few(slots int) int { return max(1, slots/8) }
 
 // Stats returns how many have their turn, how many wait, and how many were refused so far.
 func (q *Queue) Stats() (running, waiting int, refused uint64) {
@@ -201,7 +204,7 @@ func (q *Queue) forget(w *waiter) {
 func (q *Queue) next() {
 	slots, now := orElse(q.Slots, DefaultSlots), time.Now()
 	for q.running < slots {
-		best, bad := -1, q.refusedBefore >= max(1, slots/8)
+		best, bad := -1, q.refusedBefore >= few(slots)
 		for i, w := range q.waiting {
 			if r := w.source.record; w.source.running >= r.share(slots, now) || bad && r.refused(now) {
 				continue

@@ -118,6 +118,16 @@ func (b *besieged) bearer() string {
 	return token.Reveal()
 }
 
+// bearers makes those that an honest client logs in with.
+func (b *besieged) bearers() []string {
+	b.t.Helper()
+	all := make([]string, 10)
+	for i := range all {
+		all[i] = b.bearer()
+	}
+	return all
+}
+
 // login sends a bearer token and returns the status.
 func (b *besieged) login(client *http.Client, bearer string) (*http.Response, error) {
 	body, err := json.Marshal(map[string]string{"AuthMethod": "ecs", "BearerToken": bearer})
@@ -194,10 +204,7 @@ func TestAttack_LoginStorm(t *testing.T) {
 		logins = 19_900
 	}
 	b := newBesieged(t)
-	bearers := make([]string, 10)
-	for i := range bearers {
-		bearers[i] = b.bearer()
-	}
+	bearers := b.bearers()
 	strangers := b.gather(storm{Logins: logins, Connections: 150})
 	honest := clientFrom(honestHost)
 	calm := b.honest(honest, append(bearers, bearers...))
@@ -212,10 +219,7 @@ func TestAttack_SlowAndHostileClients(t *testing.T) {
 	const post = "POST /v1/acl/login HTTP/1.1\r\nHost: x\r\n"
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 8192, strings.Repeat(" ", 8192))
 	b := newBesieged(t)
-	bearers := make([]string, 10)
-	for i := range bearers {
-		bearers[i] = b.bearer()
-	}
+	bearers := b.bearers()
 	order := storm{Holds: []hold{
 		{Name: "says nothing", Begins: "", Connections: 180, Want: ""},
 		{Name: "a header without an end", Begins: "GET /v1/kv/a HTTP/1.1\r\nHost: x\r\nX-A: ", Connections: 180, Want: ""},

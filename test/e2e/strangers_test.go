@@ -157,8 +157,7 @@ func (h *hold) do(server string) error {
 // openFrom opens a connection from an address and writes what a client begins with, and no more. There may be a connection
 // and an error: the server has closed it.
 func openFrom(server, from, begins string) (net.Conn, error) {
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
-	conn, err := dialer.Dial("tcp", server)
+	conn, err := dialerFrom(from).Dial("tcp", server)
 	if err != nil {
 		return nil, err
 	}
@@ -296,6 +295,9 @@ func (b *besieged) besiege(strangers *strangers, honest *http.Client, bearers []
 
 // clientFrom returns a client with connections from an address of this host.
 func clientFrom(address string) *http.Client {
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: patience}
-	return &http.Client{Timeout: 2 * patience, Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 512}}
+	return &http.Client{Timeout: 2 * patience, Transport: &http.Transport{DialContext: dialerFrom(address).DialContext, MaxIdleConnsPerHost: 512}}
+}
+
+func dialerFrom(address string) *net.Dialer {
+	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: patience}
 }

@@ -12,15 +12,16 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/lictor/lictor/internal/freeport"
 	"github.com/lictor/lictor/test/cluster"
 )
 
@@ -145,14 +146,9 @@ type server struct {
 }
 
 func startServer(ctx context.Context, binary, dir, policy string) (*server, error) {
-	var ports [3]string
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
-		defer l.Close()
+	ports, err := freeport.Take(3)
+	if err != nil {
+		return nil, err
 	}
 	config := fmt.Sprintf(`
 server = true
@@ -160,7 +156,7 @@ bootstrap = true
 node_name = "srv1"
 bind_addr = "127.0.0.1"
 data_dir = %q
-ports { http = %s server = %s serf_lan = %s serf_wan = -1 dns = -1 grpc = -1 grpc_tls = -1 }
+ports { http = %d server = %d serf_lan = %d serf_wan = -1 dns = -1 grpc = -1 grpc_tls = -1 }
 acl { enabled = true default_policy = %q }
 `, filepath.Join(dir, "data"), ports[0], ports[1], ports[2], policy)
 	path := filepath.Join(dir, "server.hcl")
@@ -168,7 +164,7 @@ acl { enabled = true default_policy = %q }
 		return nil, err
 	}
 	var log bytes.Buffer
-	s := &server{cmd: exec.CommandContext(ctx, binary, "agent", "-config-file", path), port: ports[0]}
+	s := &server{cmd: exec.CommandContext(ctx, binary, "agent", "-config-file", path), port: strconv.Itoa(ports[0])}
 	s.cmd.Stdout, s.cmd.Stderr = &log, &log
 	return s, s.cmd.Start()
 }
