@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,7 +135,21 @@ func Open(cfg Config) (*Gossip, error) {
 		return nil, fmt.Errorf("Failed to start LAN Serf: %w", err)
 	}
 	started.Store(g.serf)
+	g.rise()
 	return g, nil
+}
+
+// rise makes this agent a living member in its own list. memberlist listens before it has put itself there, and one
+// that is told of itself in between, as an agent that restarts at its old address is, takes itself for dead for ever
+// and tells the others so.
+func (g *Gossip) rise() {
+	here := func(n *memberlist.Node) bool { return n.Name == g.cfg.NodeName }
+	if slices.ContainsFunc(g.serf.Memberlist().Members(), here) {
+		return
+	}
+	g.log.Debug("members knew this agent before it had said that it is here; it says so again")
+	const noWait = time.Nanosecond // for the others to hear it: the error, always the same, says that it was not waited for
+	_ = g.serf.Memberlist().UpdateNode(noWait)
 }
 
 // openFiles reads the keyring and says where the snapshot is.
