@@ -136,7 +136,7 @@ func TestTokensOfTasksThatAreGoneAreDeleted(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	want := []string{"DELETE /v1/acl/token/gone  ", "DELETE /v1/acl/token/gone too  "}
-	if got := w.requests[1:]; !slices.Equal(got, want) {
+	if got := w.asked()[1:]; !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -19,7 +19,7 @@ import (
 const (
 	syncInterval = time.Second
 	updateTime   = 5 * time.Second  // for one update of a check
-	farewellTime = 20 * time.Second // from SIGTERM to the end, below what ECS waits for before it kills
+	farewellTime = 20 * time.Second // for the end; with the update before it, below what ECS waits for before it kills
 )
 
 // syncer is one run of health-sync (ecs.md section 7).
@@ -142,7 +142,8 @@ func (s *syncer) follow1(ctx context.Context, name string, c *taskmeta.Container
 	if health.Status == taskmeta.Healthy {
 		status = api.HealthPassing
 	}
-	if err := s.update(ctx, name, status, health.Status); err != nil {
+	// The end of ctx does not break an update off: it could arrive after the farewell's.
+	if err := s.update(context.WithoutCancel(ctx), name, status, health.Status); err != nil {
 		s.log.Warn("failed to update Consul health status", "container", name, logging.Err, err)
 		return
 	}

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -91,6 +92,23 @@ func TestAnUpdateThatFailsIsRepeated(t *testing.T) {
 	<-done
 }
 
+// What is on its way at the end arrives before the checks become critical, or it could make them healthy again.
+func TestAnUpdateIsNotBrokenOffByTheEnd(t *testing.T) {
+	w := newWorld(t)
+	w.set("app", "HEALTHY")
+	s := w.syncer(`{"bootstrapDir":"/c","healthSyncContainers":["app"]}`)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w.answer = func(*http.Request, string) (int, any) {
+		stop()
+		return http.StatusOK, nil
+	}
+	s.follow(ctx)
+	if s.sent["app"] != "HEALTHY" {
+		t.Errorf("the agent was told %q; log:\n%s", s.sent, w.log)
+	}
+}
+
 func TestTheEnd(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -132,7 +150,7 @@ func TestTheEnd(t *testing.T) {
 			}
 			var after []string
 			critical := false
-			for _, r := range w.requests {
+			for _, r := range w.asked() {
 				if strings.Contains(r, `"Status":"critical"`) {
 					critical = true
 				}
@@ -184,10 +202,10 @@ func TestATaskThatEndsBeforeItsMetadataComesLogsOut(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", got, w.log)
 	}
 	for _, token := range []string{"svc", "cli"} {
-		if !slices.ContainsFunc(w.requests, func(r string) bool {
+		if !slices.ContainsFunc(w.asked(), func(r string) bool {
 			return strings.HasPrefix(r, "POST /v1/acl/logout "+token) || strings.HasPrefix(r, "PUT /v1/acl/logout "+token)
 		}) {
-			t.Errorf("no logout of %s in %q", token, w.requests)
+			t.Errorf("no logout of %s in %q", token, w.asked())
 		}
 	}
 }
@@ -247,8 +265,8 @@ func TestTokensAreRenewed(t *testing.T) {
 			if tc.err == "" && (err != nil || wait < tc.least) || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 				t.Errorf("look again in %v, %v", wait, err)
 			}
-			if len(w.requests) != tc.requests {
-				t.Errorf("%d requests: %q", len(w.requests), w.requests)
+			if len(w.asked()) != tc.requests {
+				t.Errorf("%d requests: %q", len(w.asked()), w.asked())
 			}
 		})
 	}

@@ -94,10 +94,10 @@ func TestMeshInitWithoutLogin(t *testing.T) {
 	if code := Run(t.Context(), env, []string{"mesh-init"}); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, w.log)
 	}
-	if n := len(w.requests); n != 4 { // two failed
-		t.Errorf("%d requests: %q", n, w.requests)
+	if n := len(w.asked()); n != 4 { // two failed
+		t.Errorf("%d requests: %q", n, w.asked())
 	}
-	for _, r := range w.requests {
+	for _, r := range w.asked() {
 		if !strings.HasPrefix(r, "PUT /v1/agent/service/register ") {
 			t.Errorf("request %s", r)
 		}

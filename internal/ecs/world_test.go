@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -116,6 +117,13 @@ func (w *world) set(container, health string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.health[container] = health
+}
+
+// asked are the requests so far. One that was given up may still be on its way.
+func (w *world) asked() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.requests)
 }
 
 // next waits for a request.
