@@ -61,3 +61,47 @@ func TestASnapshotIsDueByTheNumberOfCommands(t *testing.T) {
 		}
 	})
 }
+
+func TestAServerThatStopsTakesASnapshotIfItsNextStartGainsByIt(t *testing.T) {
+	dir, next := t.TempDir(), 0
+	for _, run := range []struct {
+		what     string
+		commands int
+		snapshot bool // at the end
+	}{
+		{"a log that is soon applied", restCommands / 2, false},
+		{"a log that adds up over two runs", restCommands / 2, true},
+		{"little since that snapshot", 10, false},
+	} {
+		s := start(t, Config{DataDir: dir})
+		var cmds []fsm.Command
+		for range run.commands {
+			cmds = append(cmds, numbered(next))
+			next++
+		}
+		entry, err := fsm.Encode(cmds...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.raft.Apply(entry, 0).Error(); err != nil {
+			t.Fatal(err)
+		}
+		last := s.Applied()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.storage.snapshots.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(all) > 0 && all[0].Index == last; got != run.snapshot {
+			t.Errorf("%s: a snapshot at the end is %t", run.what, got)
+		}
+	}
+	s := start(t, Config{DataDir: dir})
+	for i := range next {
+		if !s.has(t, i) {
+			t.Fatalf("command %d of %d is lost", i, next)
+		}
+	}
+}

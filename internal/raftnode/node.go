@@ -217,6 +217,7 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) Close() error { return n.close() }
 
 func (n *Node) shutdown() error {
+	n.snapshotAtRest()
 	close(n.stop)
 	n.end()
 	err := n.raft.Shutdown().Error()
