@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -70,7 +71,9 @@ func cmdHold(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Defer(func() { _ = conn.Close() })
 		_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: held\r\n\r\n")
 		ts.Check(err)
-		_, err = conn.Read(make([]byte, 1<<10))
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		ts.Check(err)
+		_, err = io.Copy(io.Discard, resp.Body)
 		ts.Check(err)
 		s.held = conn
 		return

@@ -112,10 +112,14 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdServerLog waits until the running or ended server has printed a text.
+// cmdServerLog waits until the running or ended server has printed a text. A "$" at its end is the end of a line.
 func cmdServerLog(ts *testscript.TestScript, neg bool, args []string) {
 	refuseNegation(ts, neg)
-	ts.Check(storyOf(ts).server.waitFor(strings.Join(args, " ")))
+	text := strings.Join(args, " ")
+	if start, ends := strings.CutSuffix(text, "$"); ends {
+		text = start + "\n"
+	}
+	ts.Check(storyOf(ts).server.waitFor(text))
 }
 
 // cmdLoginTokens checks how many tokens from logins are stored: logintokens N.

@@ -69,13 +69,14 @@ func Open(ctx context.Context, conn grpc.ClientConnInterface, p Proxy) (*Reader,
 		Clusters: map[string]*cluster.Cluster{}, Endpoints: map[string]*endpoint.ClusterLoadAssignment{}, Listeners: map[string]*listener.Listener{},
 	}}
 	for _, kind := range []string{Clusters, Listeners} {
-		if err := stream.Send(&discovery.DeltaDiscoveryRequest{Node: p.node(), TypeUrl: kind}); err != nil {
-			break // Recv says why
-		}
+		r.send(&discovery.DeltaDiscoveryRequest{Node: p.node(), TypeUrl: kind})
 	}
 	go r.read()
 	return r, nil
 }
+
+// send sends a request. Where the stream has ended that fails, and only Recv says why it has.
+func (r *Reader) send(request *discovery.DeltaDiscoveryRequest) { _ = r.stream.Send(request) }
 
 func (p *Proxy) node() *core.Node {
 	n := &core.Node{Id: p.ID, UserAgentName: "envoy", Metadata: &structpb.Struct{Fields: map[string]*structpb.Value{}}}
@@ -128,17 +129,15 @@ func (r *Reader) take(response *discovery.DeltaDiscoveryResponse) error {
 	if err != nil {
 		return err
 	}
-	ack := &discovery.DeltaDiscoveryRequest{TypeUrl: response.TypeUrl, ResponseNonce: response.Nonce}
-	if err := r.stream.Send(ack); err != nil {
-		return err
-	}
+	r.send(&discovery.DeltaDiscoveryRequest{TypeUrl: response.TypeUrl, ResponseNonce: response.Nonce})
 	r.mu.Lock()
 	r.state = next
 	now := r.wanted()
 	close(r.changed)
 	r.changed = make(chan struct{})
 	r.mu.Unlock()
-	return r.subscribe(wanted, now)
+	r.subscribe(wanted, now)
+	return nil
 }
 
 // wanted returns the clusters whose endpoints are to come. r.mu is held.
@@ -154,7 +153,7 @@ func (r *Reader) wanted() []string {
 }
 
 // subscribe asks for the endpoints of clusters that are new, and for those of the others no longer.
-func (r *Reader) subscribe(before, now []string) error {
+func (r *Reader) subscribe(before, now []string) {
 	request := &discovery.DeltaDiscoveryRequest{TypeUrl: Endpoints}
 	for _, name := range now {
 		if !slices.Contains(before, name) {
@@ -166,10 +165,9 @@ func (r *Reader) subscribe(before, now []string) error {
 			request.ResourceNamesUnsubscribe = append(request.ResourceNamesUnsubscribe, name)
 		}
 	}
-	if len(request.ResourceNamesSubscribe) == 0 && len(request.ResourceNamesUnsubscribe) == 0 {
-		return nil
+	if len(request.ResourceNamesSubscribe) > 0 || len(request.ResourceNamesUnsubscribe) > 0 {
+		r.send(request)
 	}
-	return r.stream.Send(request)
 }
 
 // validated is a message of Envoy's API.
