@@ -497,7 +497,7 @@ func TestBestEffortWaitsForNobodyLong(t *testing.T) {
 	begun := time.Now()
 	const operations = 2 * queueLength // more events than there is room for in the queue and in what is being written
 	operate(t, l, operations)
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 100*patience { // many hundreds of events find no room
 		t.Errorf("took %v", took)
 	}
 	close(out.block)
@@ -514,9 +514,10 @@ func TestBestEffortWaitsForNobodyLong(t *testing.T) {
 func TestManyAtOnceShareAnFsync(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.json")
 	l := open(t, Config{Sinks: []Sink{{Type: TypeFile, Path: path, Enforced: true}, {Type: TypeFile, Path: path + "2", RotateBytes: 5000}}})
+	const each = 15 // of 32 that write: the queue of the sink that is not enforced has room for all, however slow the disk
 	var working sync.WaitGroup
 	for range 32 {
-		working.Go(func() { operate(t, l, 20) })
+		working.Go(func() { operate(t, l, each) })
 	}
 	working.Wait()
 	on := readEvents(t, readFile(t, path)) // before Close: they are there
@@ -524,12 +525,12 @@ func TestManyAtOnceShareAnFsync(t *testing.T) {
 	for _, e := range on {
 		stages[e.Payload.Stage]++
 	}
-	if stages["OperationStart"] != 640 || stages["OperationComplete"] != 640 || len(on) != 1280 {
+	if stages["OperationStart"] != 32*each || stages["OperationComplete"] != 32*each || len(on) != 64*each {
 		t.Errorf("got %v", stages)
 	}
 	l.Close()
 	for _, p := range []string{path, path + "2"} {
-		if r, err := Verify([]string{p}, nil, false); err != nil || len(r.Faults) > 0 || r.Last != 1280 {
+		if r, err := Verify([]string{p}, nil, false); err != nil || len(r.Faults) > 0 || r.Last != 64*each {
 			t.Errorf("%+v %v", r, err)
 		}
 	}

@@ -76,7 +76,7 @@ func TestMonitorEndsWithTheTokensRight(t *testing.T) {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Error("the stream outlives the permission")
 	}
 }

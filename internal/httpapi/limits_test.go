@@ -117,6 +117,7 @@ func TestAttack_NobodyChoosesItsSource(t *testing.T) {
 func TestAttack_BodiesInMemoryAreBounded(t *testing.T) {
 	w := newWorld(t, func(a *API) {
 		a.Limits = NewRequestLimits(Rates{})
+		a.bodyTimeout = 2 * patience // the bodies stay until the test is done
 		a.Limits.bytes = limit.Places{PerSource: 100 << 10, Total: 300 << 10}
 		a.Limits.places = limit.Places{PerSource: 5, Total: 100}
 	})
@@ -125,14 +126,14 @@ func TestAttack_BodiesInMemoryAreBounded(t *testing.T) {
 		conn, err := net.Dial("tcp", addr)
 		check(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
-		check(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		check(t, conn.SetDeadline(time.Now().Add(patience)))
 		_, err = fmt.Fprintf(conn, "POST /v1/acl/login HTTP/1.1\r\nHost: x\r\nContent-Length: 130000\r\n\r\n%s", strings.Repeat(" ", n))
 		check(t, err)
 		return conn
 	}
 	awaitHeld := func(p *limit.Places, want int64) {
 		t.Helper()
-		for until := time.Now().Add(30 * time.Second); p.Held() != want; runtime.Gosched() {
+		for until := time.Now().Add(patience); p.Held() != want; runtime.Gosched() {
 			if time.Now().After(until) {
 				t.Fatalf("%d held, want %d", p.Held(), want)
 			}
@@ -182,7 +183,7 @@ func TestBodiesGiveTheirPlacesBack(t *testing.T) {
 
 func TestLongTextsOfStrangersWait(t *testing.T) {
 	limits := NewRequestLimits(Rates{})
-	limits.texts.Slots = 1
+	limits.texts.Slots, limits.texts.MaxWait = 1, patience
 	w := newWorld(t, func(a *API) { a.Limits = limits })
 	leave, err := limits.texts.Enter(t.Context(), "somebody", "")
 	if err != nil {

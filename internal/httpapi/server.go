@@ -71,13 +71,14 @@ func NewListener(l net.Listener, limits Limits) net.Listener {
 	if limits.MaxConnsPerClient < 0 {
 		each = 0
 	}
-	return &limitedListener{Listener: l, open: limit.Places{PerSource: each, Total: int64(orDefault(limits.MaxConns, defaultConns))}}
+	return &limitedListener{Listener: l, open: limit.Places{PerSource: each, Total: int64(orDefault(limits.MaxConns, defaultConns))}, linger: lingerTime}
 }
 
 // limitedListener counts the open connections of each IP address, and of all.
 type limitedListener struct {
 	net.Listener
-	open limit.Places
+	open   limit.Places
+	linger time.Duration // of its connections
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
@@ -92,7 +93,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		}
 		client := tcp.IP.String()
 		if l.open.Take(client, 1) {
-			return &limitedConn{Conn: conn, give: func() { l.open.Give(client, 1) }}, nil
+			return &limitedConn{Conn: conn, linger: l.linger, give: func() { l.open.Give(client, 1) }}, nil
 		}
 		_ = conn.Close()
 	}
@@ -103,11 +104,12 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 // it is told, and what nobody has read turns the end of a connection into a reset.
 type limitedConn struct {
 	net.Conn
-	once  sync.Once
-	give  func()
-	begun atomic.Bool // there was a request, so the handshake is over
-	told  atomic.Bool // the last thing that was done is a write
-	held  *[]byte     // what is to be written in one piece; nil writes at once
+	once   sync.Once
+	give   func()
+	linger time.Duration // for the caller to read the end of its handshake
+	begun  atomic.Bool   // there was a request, so the handshake is over
+	told   atomic.Bool   // the last thing that was done is a write
+	held   *[]byte       // what is to be written in one piece; nil writes at once
 }
 
 // markBegun keeps in mind that a connection's first request has begun.
@@ -140,7 +142,7 @@ func (c *limitedConn) Write(p []byte) (int, error) {
 func (c *limitedConn) Close() error {
 	if half, ok := c.Conn.(*net.TCPConn); ok && c.told.Load() && !c.begun.Load() {
 		_ = half.CloseWrite()
-		_ = half.SetReadDeadline(time.Now().Add(lingerTime))
+		_ = half.SetReadDeadline(time.Now().Add(c.linger))
 		_, _ = io.CopyN(io.Discard, half, lingerBytes)
 	}
 	c.once.Do(c.give)
