@@ -72,7 +72,7 @@ func cmpVoters(a, b raft.Server) int {
 // AddVoter makes a server part of the cluster, or changes its address. It
 // returns when the cluster has agreed; ErrNoLeader if this server does not lead.
 func (n *Node) AddVoter(ctx context.Context, id, addr string) error {
-	return wait(ctx, func() raft.Future {
+	return n.wait(ctx, func() raft.Future {
 		return n.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, 0)
 	})
 }
@@ -81,7 +81,7 @@ func (n *Node) AddVoter(ctx context.Context, id, addr string) error {
 // error. It returns when the cluster has agreed; ErrNoLeader if this server does not
 // lead. A leader that removes itself ceases to lead.
 func (n *Node) RemoveServer(ctx context.Context, id string) error {
-	return wait(ctx, func() raft.Future { return n.raft.RemoveServer(raft.ServerID(id), 0, 0) })
+	return n.wait(ctx, func() raft.Future { return n.raft.RemoveServer(raft.ServerID(id), 0, 0) })
 }
 
 // TransferLeadership lets another server lead: the voter with an id, or with ""
@@ -103,7 +103,7 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) error {
 	n.transferred.Store(term)
 	n.transferring.Add(1)
 	defer n.transferring.Add(-1)
-	return wait(ctx, func() raft.Future {
+	return n.wait(ctx, func() raft.Future {
 		if id == "" {
 			return n.raft.LeadershipTransfer()
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,10 +18,11 @@ import (
 	"github.com/lictor/lictor/internal/state"
 )
 
-// testHeartbeat makes elections short, and long enough for a busy machine.
+// testHeartbeat makes elections short.
 const testHeartbeat = 350 * time.Millisecond
 
-// cluster is servers that reach each other in memory.
+// cluster is servers that reach each other in memory. Tests of several servers run in a bubble, whose time stands while
+// somebody works: a server that a busy machine gives no time would be taken for gone.
 type cluster struct {
 	t       testing.TB
 	servers map[string]*server
@@ -158,297 +160,326 @@ func (c *cluster) eventually(what string, ok func() bool) {
 }
 
 func TestServersBecomeOneCluster(t *testing.T) {
-	c := newCluster(t, 3, false)
-	for id, s := range c.servers {
-		if s.HasState() {
-			t.Errorf("%s has a state", id)
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, false)
+		for id, s := range c.servers {
+			if s.HasState() {
+				t.Errorf("%s has a state", id)
+			}
+			if addr, self := s.Route(); addr != "" || self {
+				t.Errorf("%s knows a leader: %q, %v", id, addr, self)
+			}
 		}
-		if addr, self := s.Route(); addr != "" || self {
-			t.Errorf("%s knows a leader: %q, %v", id, addr, self)
+		leader := c.begin()
+		index := leader.propose(t, numbered(1))
+		for _, s := range c.others(leader) {
+			if err := s.WaitApplied(t.Context(), index); err != nil || !s.has(t, 1) || s.Applied() < index {
+				t.Errorf("a follower has not applied %d but %d: %v", index, s.Applied(), err)
+			}
+			if addr, self := s.Route(); addr != "addr-"+leader.cfg.ID || self {
+				t.Errorf("a follower takes %q for the leader, %v", addr, self)
+			}
+			if _, err := s.Propose(t.Context(), numbered(2)); !errors.Is(err, ErrNoLeader) {
+				t.Errorf("a follower proposes: %v", err)
+			}
+			if err := s.BootstrapWith(c.all()); errs.KindOf(err) != errs.Conflict || !s.HasState() {
+				t.Errorf("a follower begins a cluster: %v", err)
+			}
 		}
-	}
-	leader := c.begin()
-	index := leader.propose(t, numbered(1))
-	for _, s := range c.others(leader) {
-		if err := s.WaitApplied(t.Context(), index); err != nil || !s.has(t, 1) || s.Applied() < index {
-			t.Errorf("a follower has not applied %d but %d: %v", index, s.Applied(), err)
+		if _, self := leader.Route(); !self {
+			t.Error("the leader does not know it")
 		}
-		if addr, self := s.Route(); addr != "addr-"+leader.cfg.ID || self {
-			t.Errorf("a follower takes %q for the leader, %v", addr, self)
+		if servers, _ := leader.Configuration(); len(servers) != 3 || !servers[0].Voter || servers[0].Address == "" {
+			t.Errorf("configuration %v", servers)
 		}
-		if _, err := s.Propose(t.Context(), numbered(2)); !errors.Is(err, ErrNoLeader) {
-			t.Errorf("a follower proposes: %v", err)
-		}
-		if err := s.BootstrapWith(c.all()); errs.KindOf(err) != errs.Conflict || !s.HasState() {
-			t.Errorf("a follower begins a cluster: %v", err)
-		}
-	}
-	if _, self := leader.Route(); !self {
-		t.Error("the leader does not know it")
-	}
-	if servers, _ := leader.Configuration(); len(servers) != 3 || !servers[0].Voter || servers[0].Address == "" {
-		t.Errorf("configuration %v", servers)
-	}
+	})
 }
 
 func TestServersComeAndGo(t *testing.T) {
-	c := newCluster(t, 1, false)
-	a := c.begin()
-	index := a.propose(t, numbered(1))
-	for _, id := range []string{"b", "c"} {
-		s := c.open(id)
-		if err := a.AddVoter(t.Context(), id, "addr-"+id); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1, false)
+		a := c.begin()
+		index := a.propose(t, numbered(1))
+		for _, id := range []string{"b", "c"} {
+			s := c.open(id)
+			if err := a.AddVoter(t.Context(), id, "addr-"+id); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.WaitApplied(t.Context(), index); err != nil || !s.has(t, 1) {
+				t.Errorf("%s has not caught up: %v", id, err)
+			}
+			if err := s.AddVoter(t.Context(), "z", "addr-z"); !errors.Is(err, ErrNoLeader) {
+				t.Errorf("a follower adds a server: %v", err)
+			}
+		}
+		if err := a.TransferLeadership(t.Context(), "nobody"); errs.KindOf(err) != errs.Invalid || err.Error() != "cannot find peer" {
+			t.Errorf("a transfer to nobody: %v", err)
+		}
+		if err := a.TransferLeadership(t.Context(), "b"); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.WaitApplied(t.Context(), index); err != nil || !s.has(t, 1) {
-			t.Errorf("%s has not caught up: %v", id, err)
+		b := c.servers["b"]
+		c.eventually("b leads", b.IsLeader)
+		if err := a.TransferLeadership(t.Context(), ""); !errors.Is(err, ErrNoLeader) {
+			t.Errorf("a follower transfers: %v", err)
 		}
-		if err := s.AddVoter(t.Context(), "z", "addr-z"); !errors.Is(err, ErrNoLeader) {
-			t.Errorf("a follower adds a server: %v", err)
+		if err := b.RemoveServer(t.Context(), "a"); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := a.TransferLeadership(t.Context(), "nobody"); errs.KindOf(err) != errs.Invalid || err.Error() != "cannot find peer" {
-		t.Errorf("a transfer to nobody: %v", err)
-	}
-	if err := a.TransferLeadership(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
-	b := c.servers["b"]
-	c.eventually("b leads", b.IsLeader)
-	if err := a.TransferLeadership(t.Context(), ""); !errors.Is(err, ErrNoLeader) {
-		t.Errorf("a follower transfers: %v", err)
-	}
-	if err := b.RemoveServer(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.RemoveServer(t.Context(), "a"); err != nil {
-		t.Errorf("removed again: %v", err)
-	}
-	if servers, _ := b.Configuration(); len(servers) != 2 {
-		t.Errorf("configuration %v", servers)
-	}
-	if err := b.RemoveServer(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
-	c.eventually("c leads", c.servers["c"].IsLeader)
-	if !c.servers["c"].has(t, 1) {
-		t.Error("a write is lost")
-	}
-	if err := c.servers["c"].TransferLeadership(t.Context(), ""); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("a transfer without others: %v", err)
-	}
+		if err := b.RemoveServer(t.Context(), "a"); err != nil {
+			t.Errorf("removed again: %v", err)
+		}
+		if servers, _ := b.Configuration(); len(servers) != 2 {
+			t.Errorf("configuration %v", servers)
+		}
+		if err := b.RemoveServer(t.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		c.eventually("c leads", c.servers["c"].IsLeader)
+		if !c.servers["c"].has(t, 1) {
+			t.Error("a write is lost")
+		}
+		if _, err := b.Propose(t.Context(), numbered(2)); !errors.Is(err, ErrNoLeader) {
+			t.Errorf("a leader that was removed: %v", err)
+		}
+		if err := c.servers["c"].TransferLeadership(t.Context(), ""); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("a transfer without others: %v", err)
+		}
+		if err := c.servers["c"].AddVoter(t.Context(), "b", "addr-b"); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.WaitApplied(t.Context(), c.servers["c"].propose(t, numbered(3))); err != nil || !b.has(t, 3) {
+			t.Errorf("the leader that was removed is back and has not caught up: %v", err)
+		}
+	})
 }
 
 func TestReadIndexesAreTheLeadersAlone(t *testing.T) {
-	c := newCluster(t, 3, false)
-	leader := c.begin()
-	for i := range 20 {
-		at := leader.propose(t, numbered(i))
-		for name, ask := range map[string]func(context.Context) (uint64, error){"lease": leader.LeaseIndex, "proof": leader.ReadIndex} {
-			index, err := ask(t.Context())
-			if err != nil || index < at {
-				t.Fatalf("by %s: index %d after a write at %d, %v", name, index, at, err)
-			}
-			for _, s := range c.others(leader) {
-				if err := s.WaitApplied(t.Context(), index); err != nil || !s.has(t, i) {
-					t.Fatalf("by %s: a follower does not have write %d: %v", name, i, err)
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, false)
+		leader := c.begin()
+		for i := range 20 {
+			at := leader.propose(t, numbered(i))
+			for name, ask := range map[string]func(context.Context) (uint64, error){"lease": leader.LeaseIndex, "proof": leader.ReadIndex} {
+				index, err := ask(t.Context())
+				if err != nil || index < at {
+					t.Fatalf("by %s: index %d after a write at %d, %v", name, index, at, err)
+				}
+				for _, s := range c.others(leader) {
+					if err := s.WaitApplied(t.Context(), index); err != nil || !s.has(t, i) {
+						t.Fatalf("by %s: a follower does not have write %d: %v", name, i, err)
+					}
 				}
 			}
 		}
-	}
-	for _, s := range c.others(leader) {
-		if _, err := s.LeaseIndex(t.Context()); !errors.Is(err, ErrNoLeader) {
-			t.Errorf("a follower has a lease: %v", err)
+		for _, s := range c.others(leader) {
+			if _, err := s.LeaseIndex(t.Context()); !errors.Is(err, ErrNoLeader) {
+				t.Errorf("a follower has a lease: %v", err)
+			}
+			if _, err := s.ReadIndex(t.Context()); !errors.Is(err, ErrNoLeader) {
+				t.Errorf("a follower proves that it leads: %v", err)
+			}
 		}
-		if _, err := s.ReadIndex(t.Context()); !errors.Is(err, ErrNoLeader) {
-			t.Errorf("a follower proves that it leads: %v", err)
-		}
-	}
+	})
 }
 
 // A leader that was cut off must not answer once another can have written.
 func TestALeaseEndsBeforeTheNextLeaderBegins(t *testing.T) {
-	c := newCluster(t, 3, false)
-	old := c.begin()
-	old.propose(t, numbered(1))
-	c.isolate(old.cfg.ID)
-	next := make(chan *server)
-	go func() {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, false)
+		old := c.begin()
+		old.propose(t, numbered(1))
+		c.isolate(old.cfg.ID)
+		next := make(chan *server)
 		others := c.others(old)
+		go func() {
+			tick := time.NewTicker(100 * time.Microsecond)
+			defer tick.Stop()
+			for ; ; <-tick.C {
+				for _, s := range others {
+					if s.IsLeader() {
+						next <- s
+						return
+					}
+				}
+			}
+		}()
 		tick := time.NewTicker(100 * time.Microsecond)
 		defer tick.Stop()
-		for ; ; <-tick.C {
-			for _, s := range others {
-				if s.IsLeader() {
-					next <- s
-					return
+		for {
+			select {
+			case s := <-next:
+				s.propose(t, numbered(2))
+				for name, ask := range map[string]func(context.Context) (uint64, error){"lease": old.LeaseIndex, "proof": old.ReadIndex} {
+					if index, err := ask(t.Context()); errs.KindOf(err) != errs.Unavailable {
+						t.Errorf("by %s the old leader still answers %d, %v", name, index, err)
+					}
 				}
+				return
+			case <-tick.C:
+				_, _ = old.LeaseIndex(t.Context()) // may answer
 			}
 		}
-	}()
-	for {
-		select {
-		case s := <-next:
-			s.propose(t, numbered(2))
-			for name, ask := range map[string]func(context.Context) (uint64, error){"lease": old.LeaseIndex, "proof": old.ReadIndex} {
-				if index, err := ask(t.Context()); errs.KindOf(err) != errs.Unavailable {
-					t.Errorf("by %s the old leader still answers %d, %v", name, index, err)
-				}
-			}
-			return
-		default:
-			_, _ = old.LeaseIndex(t.Context()) // may answer
-		}
-	}
+	})
 }
 
 func TestALeaseDoesNotOutliveATransfer(t *testing.T) {
-	c := newCluster(t, 3, false)
-	old := c.begin()
-	old.propose(t, numbered(1))
-	old.transferred.Store(old.term.Load()) // as if the other was slow to take over
-	for _, s := range c.others(old) {
-		c.links[old.cfg.ID].Disconnect("addr-" + raft.ServerAddress(s.cfg.ID))
-	}
-	if index, err := old.LeaseIndex(t.Context()); errs.KindOf(err) != errs.Unavailable {
-		t.Errorf("index %d without asking anybody, %v", index, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, false)
+		old := c.begin()
+		old.propose(t, numbered(1))
+		old.transferred.Store(old.term.Load()) // as if the other was slow to take over
+		for _, s := range c.others(old) {
+			c.links[old.cfg.ID].Disconnect("addr-" + raft.ServerAddress(s.cfg.ID))
+		}
+		if index, err := old.LeaseIndex(t.Context()); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("index %d without asking anybody, %v", index, err)
+		}
+	})
 }
 
 // What was on its way into the log when the leader was cut off may apply or not:
 // its proposer has to be told so, and not that it did not.
 func TestACommandUnderWayHasAnUnknownOutcome(t *testing.T) {
-	c := newCluster(t, 3, false)
-	old := c.begin()
-	c.isolate(old.cfg.ID)
-	if _, err := old.Propose(t.Context(), numbered(1)); !errors.Is(err, ErrLeadershipLost) || errs.KindOf(err) != errs.Unavailable {
-		t.Errorf("cut off: %v", err)
-	}
-	c.eventually("it steps down", func() bool { return !old.IsLeader() })
-	if _, err := old.Propose(t.Context(), numbered(2)); !errors.Is(err, ErrNoLeader) {
-		t.Errorf("without a leader: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, false)
+		old := c.begin()
+		c.isolate(old.cfg.ID)
+		if _, err := old.Propose(t.Context(), numbered(1)); !errors.Is(err, ErrLeadershipLost) || errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("cut off: %v", err)
+		}
+		c.eventually("it steps down", func() bool { return !old.IsLeader() })
+		if _, err := old.Propose(t.Context(), numbered(2)); !errors.Is(err, ErrNoLeader) {
+			t.Errorf("without a leader: %v", err)
+		}
+	})
 }
 
 // A leader that began from a snapshot knows the index of the snapshot, which
 // may be that of an entry that is no command. Followers must not wait for it in vain.
 func TestFollowersReachALeaderThatBeganFromASnapshot(t *testing.T) {
-	c := newCluster(t, 3, true)
-	leader := c.begin()
-	leader.propose(t, numbered(1))
-	var back string
-	for _, s := range c.others(leader) {
-		back = s.cfg.ID
-	}
-	if err := leader.AddVoter(t.Context(), "z", "addr-z"); err != nil { // an entry that is no command
-		t.Fatal(err)
-	}
-	if err := leader.RemoveServer(t.Context(), "z"); err != nil {
-		t.Fatal(err)
-	}
-	s := c.servers[back]
-	c.eventually("it has everything", func() bool { return s.raft.AppliedIndex() == leader.raft.LastIndex() })
-	if err := s.Snapshot(); err != nil {
-		t.Fatal(err)
-	}
-	c.stop(back)
-	s = c.open(back)
-	c.eventually("it is back", func() bool { return s.has(t, 1) && leader.TransferLeadership(t.Context(), back) == nil })
-	c.eventually("it leads", s.IsLeader)
-	index, err := s.LeaseIndex(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range c.others(s) {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		if err := o.WaitApplied(ctx, index); err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, true)
+		leader := c.begin()
+		leader.propose(t, numbered(1))
+		var back string
+		for _, s := range c.others(leader) {
+			back = s.cfg.ID
 		}
-		cancel()
-	}
+		if err := leader.AddVoter(t.Context(), "z", "addr-z"); err != nil { // an entry that is no command
+			t.Fatal(err)
+		}
+		if err := leader.RemoveServer(t.Context(), "z"); err != nil {
+			t.Fatal(err)
+		}
+		s := c.servers[back]
+		c.eventually("it has everything", func() bool { return s.raft.AppliedIndex() == leader.raft.LastIndex() })
+		if err := s.Snapshot(); err != nil {
+			t.Fatal(err)
+		}
+		c.stop(back)
+		s = c.open(back)
+		c.eventually("it is back", func() bool { return s.has(t, 1) && leader.TransferLeadership(t.Context(), back) == nil })
+		c.eventually("it leads", s.IsLeader)
+		index, err := s.LeaseIndex(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range c.others(s) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			if err := o.WaitApplied(ctx, index); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		}
+	})
 }
 
 func TestWaitAppliedEndsWithItsContextAndTheNode(t *testing.T) {
-	c := newCluster(t, 1, false)
-	a := c.begin()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 2)
-	go func() { done <- a.WaitApplied(ctx, 1<<40) }()
-	go func() { done <- a.WaitApplied(context.Background(), 1<<40) }()
-	cancel()
-	if err := <-done; errs.KindOf(err) != errs.Unavailable || !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; errs.KindOf(err) != errs.Unavailable {
-		t.Errorf("closed: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1, false)
+		a := c.begin()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 2)
+		go func() { done <- a.WaitApplied(ctx, 1<<40) }()
+		go func() { done <- a.WaitApplied(context.Background(), 1<<40) }()
+		cancel()
+		if err := <-done; errs.KindOf(err) != errs.Unavailable || !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("closed: %v", err)
+		}
+	})
 }
 
 func TestPeersFileRecoversALostMajority(t *testing.T) {
-	c := newCluster(t, 3, true)
-	leader := c.begin()
-	index := leader.propose(t, numbered(1))
-	for _, s := range c.others(leader) {
-		if err := s.WaitApplied(t.Context(), index); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, true)
+		leader := c.begin()
+		index := leader.propose(t, numbered(1))
+		for _, s := range c.others(leader) {
+			if err := s.WaitApplied(t.Context(), index); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, id := range []string{"a", "b", "c"} {
+			c.stop(id)
+		}
+		file := filepath.Join(c.dirs["b"], "raft", "peers.json")
+		for _, bad := range []struct{ content, why string }{
+			{"{", "unexpected EOF"},
+			{"[]", "at least one voter"},
+			{`[{"id":"a","address":"addr-a"}]`, "not in it"},
+			{`[{"id":"b","address":"addr-b"},{"id":"b","address":"addr-b"}]`, "duplicate"},
+		} {
+			if err := os.WriteFile(file, []byte(bad.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := c.tryOpen("b")
+			if err == nil || !strings.Contains(err.Error(), "peers.json") || !strings.Contains(err.Error(), bad.why) {
+				t.Errorf("peers.json %s: %v", bad.content, err)
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("peers.json %s is gone: %v", bad.content, err)
+			}
+		}
+		if err := os.WriteFile(file, []byte(`[{"id":"b","address":"addr-b","non_voter":false}]`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for _, id := range []string{"a", "b", "c"} {
-		c.stop(id)
-	}
-	file := filepath.Join(c.dirs["b"], "raft", "peers.json")
-	for _, bad := range []struct{ content, why string }{
-		{"{", "unexpected EOF"},
-		{"[]", "at least one voter"},
-		{`[{"id":"a","address":"addr-a"}]`, "not in it"},
-		{`[{"id":"b","address":"addr-b"},{"id":"b","address":"addr-b"}]`, "duplicate"},
-	} {
-		if err := os.WriteFile(file, []byte(bad.content), 0o600); err != nil {
-			t.Fatal(err)
+		b := c.open("b")
+		b.lead(t)
+		if !b.has(t, 1) {
+			t.Error("an acknowledged write is lost")
 		}
-		_, err := c.tryOpen("b")
-		if err == nil || !strings.Contains(err.Error(), "peers.json") || !strings.Contains(err.Error(), bad.why) {
-			t.Errorf("peers.json %s: %v", bad.content, err)
+		b.propose(t, numbered(2))
+		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("peers.json is still there: %v", err)
 		}
-		if _, err := os.Stat(file); err != nil {
-			t.Errorf("peers.json %s is gone: %v", bad.content, err)
+		c.stop("b")
+		if b = c.open("b"); !b.HasState() {
+			t.Error("it has no state")
 		}
-	}
-	if err := os.WriteFile(file, []byte(`[{"id":"b","address":"addr-b","non_voter":false}]`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b := c.open("b")
-	b.lead(t)
-	if !b.has(t, 1) {
-		t.Error("an acknowledged write is lost")
-	}
-	b.propose(t, numbered(2))
-	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("peers.json is still there: %v", err)
-	}
-	c.stop("b")
-	if b = c.open("b"); !b.HasState() {
-		t.Error("it has no state")
-	}
-	b.lead(t)
-	if !b.has(t, 1) || !b.has(t, 2) {
-		t.Error("a write is lost after the recovery")
-	}
+		b.lead(t)
+		if !b.has(t, 1) || !b.has(t, 2) {
+			t.Error("a write is lost after the recovery")
+		}
 
-	empty := filepath.Join(t.TempDir(), "raft")
-	if err := os.MkdirAll(empty, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(empty, "peers.json"), []byte(`[{"id":"b","address":"addr-b"}]`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c.dirs["b"] = filepath.Dir(empty)
-	if _, err := c.tryOpen("b"); err == nil || !strings.Contains(err.Error(), "no initial state") {
-		t.Errorf("recovered without a state: %v", err)
-	}
+		empty := filepath.Join(t.TempDir(), "raft")
+		if err := os.MkdirAll(empty, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(empty, "peers.json"), []byte(`[{"id":"b","address":"addr-b"}]`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.dirs["b"] = filepath.Dir(empty)
+		if _, err := c.tryOpen("b"); err == nil || !strings.Contains(err.Error(), "no initial state") {
+			t.Errorf("recovered without a state: %v", err)
+		}
+	})
 }
 
 func TestElectionsTakeAboutASecond(t *testing.T) {

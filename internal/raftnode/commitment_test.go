@@ -3,6 +3,7 @@ package raftnode
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -73,36 +74,42 @@ func word(entry *raft.Log, leaderTerm uint64) Commitment {
 }
 
 func TestTheLeadersWordCommitsWhatIsHereAlready(t *testing.T) {
-	f := newFollower(t)
-	first := f.replicate(2, numbered(1))
-	second := f.replicate(2, numbered(2))
-	f.Learn(t.Context(), word(first, 2))
-	if err := f.WaitApplied(t.Context(), first.Index); err != nil || !f.has(t, 1) {
-		t.Errorf("not applied: %v", err)
-	}
-	f.heard(2)
-	if f.has(t, 2) {
-		t.Error("more was applied than is committed")
-	}
-	f.Learn(t.Context(), word(second, 3)) // of a later leader, whose first message this is
-	if err := f.WaitApplied(t.Context(), second.Index); err != nil || !f.has(t, 2) || f.raft.CurrentTerm() != 3 {
-		t.Errorf("not applied: %v", err)
-	}
-	f.Learn(t.Context(), word(first, 3)) // known
+	synctest.Test(t, func(t *testing.T) {
+		f := newFollower(t)
+		first := f.replicate(2, numbered(1))
+		second := f.replicate(2, numbered(2))
+		f.Learn(t.Context(), word(first, 2))
+		if err := f.WaitApplied(t.Context(), first.Index); err != nil || !f.has(t, 1) {
+			t.Errorf("not applied: %v", err)
+		}
+		f.heard(2)
+		synctest.Wait()
+		if f.has(t, 2) {
+			t.Error("more was applied than is committed")
+		}
+		f.Learn(t.Context(), word(second, 3)) // of a later leader, whose first message this is
+		if err := f.WaitApplied(t.Context(), second.Index); err != nil || !f.has(t, 2) || f.raft.CurrentTerm() != 3 {
+			t.Errorf("not applied: %v", err)
+		}
+		f.Learn(t.Context(), word(first, 3)) // known
+	})
 }
 
 func TestTheLeadersWordWaitsForItsEntry(t *testing.T) {
-	f := newFollower(t)
-	f.Learn(t.Context(), Commitment{Index: 3, Term: 2, LeaderTerm: 2, LeaderID: "a", LeaderAddr: "addr-a"})
-	f.replicate(2, numbered(1))
-	f.heard(2)
-	if f.has(t, 1) {
-		t.Error("applied too early")
-	}
-	f.replicate(2, numbered(2))
-	if err := f.WaitApplied(t.Context(), 3); err != nil || !f.has(t, 1) || !f.has(t, 2) {
-		t.Errorf("not applied: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFollower(t)
+		f.Learn(t.Context(), Commitment{Index: 3, Term: 2, LeaderTerm: 2, LeaderID: "a", LeaderAddr: "addr-a"})
+		f.replicate(2, numbered(1))
+		f.heard(2)
+		synctest.Wait()
+		if f.has(t, 1) {
+			t.Error("applied too early")
+		}
+		f.replicate(2, numbered(2))
+		if err := f.WaitApplied(t.Context(), 3); err != nil || !f.has(t, 1) || !f.has(t, 2) {
+			t.Errorf("not applied: %v", err)
+		}
+	})
 }
 
 // A word that does not fit this server's log, or comes from a leader of the
@@ -125,35 +132,40 @@ func TestAWordThatDoesNotHoldCommitsNothing(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			f := newFollower(t)
-			f.replicate(2, numbered(1))
-			entry := f.replicate(3, numbered(2))
-			f.Learn(t.Context(), tc.word(entry))
-			f.heard(max(5, f.raft.CurrentTerm()))
-			if f.has(t, 1) || f.has(t, 2) || f.Applied() != 0 {
-				t.Error("it was applied")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f := newFollower(t)
+				f.replicate(2, numbered(1))
+				entry := f.replicate(3, numbered(2))
+				f.Learn(t.Context(), tc.word(entry))
+				f.heard(max(5, f.raft.CurrentTerm()))
+				synctest.Wait()
+				if f.has(t, 1) || f.has(t, 2) || f.Applied() != 0 {
+					t.Error("it was applied")
+				}
+			})
 		})
 	}
 }
 
 func TestCommitmentsAreTheLeadersAlone(t *testing.T) {
-	c := newCluster(t, 3, false)
-	leader := c.begin()
-	at := leader.propose(t, numbered(1))
-	for _, verify := range []bool{false, true} {
-		got, err := leader.Commitment(t.Context(), verify)
-		if err != nil || got.Index < at || got.Term != got.LeaderTerm || got.LeaderID != leader.cfg.ID || got.LeaderAddr != "addr-"+leader.cfg.ID {
-			t.Errorf("%+v, %v", got, err)
-		}
-		for _, s := range c.others(leader) {
-			if _, err := s.Commitment(context.Background(), verify); err != ErrNoLeader {
-				t.Errorf("a follower: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3, false)
+		leader := c.begin()
+		at := leader.propose(t, numbered(1))
+		for _, verify := range []bool{false, true} {
+			got, err := leader.Commitment(t.Context(), verify)
+			if err != nil || got.Index < at || got.Term != got.LeaderTerm || got.LeaderID != leader.cfg.ID || got.LeaderAddr != "addr-"+leader.cfg.ID {
+				t.Errorf("%+v, %v", got, err)
 			}
-			s.Learn(t.Context(), got)
-			if err := s.WaitApplied(t.Context(), got.Index); err != nil {
-				t.Error(err)
+			for _, s := range c.others(leader) {
+				if _, err := s.Commitment(context.Background(), verify); err != ErrNoLeader {
+					t.Errorf("a follower: %v", err)
+				}
+				s.Learn(t.Context(), got)
+				if err := s.WaitApplied(t.Context(), got.Index); err != nil {
+					t.Error(err)
+				}
 			}
 		}
-	}
+	})
 }

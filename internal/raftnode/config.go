@@ -80,5 +80,8 @@ func (c *Config) raft() *raft.Config {
 	r.SnapshotThreshold = cmp.Or(c.SnapshotThreshold, defaultSnapshotThreshold)
 	r.SnapshotInterval = cmp.Or(c.SnapshotInterval, defaultSnapshotInterval)
 	r.TrailingLogs = cmp.Or(c.TrailingLogs, r.TrailingLogs)
+	// A leader that is removed follows instead: raft that stops by itself forgets to answer what is under way, the
+	// removal too, and the server could never be added again.
+	r.ShutdownOnRemove = false
 	return r
 }

@@ -270,13 +270,13 @@ func (n *Node) LastContact() time.Duration {
 // Barrier returns once the local store has applied everything that was proposed before. It
 // returns ErrNoLeader if this server does not lead.
 func (n *Node) Barrier(ctx context.Context) error {
-	return wait(ctx, func() raft.Future { return n.raft.Barrier(0) })
+	return n.wait(ctx, func() raft.Future { return n.raft.Barrier(0) })
 }
 
 // wait asks raft and waits for the answer, but not longer than ctx.
-func wait(ctx context.Context, ask func() raft.Future) error {
+func (n *Node) wait(ctx context.Context, ask func() raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- ask().Error() }()
+	go func() { done <- n.settle(ask()) }()
 	select {
 	case err := <-done:
 		return asUnavailable(err)

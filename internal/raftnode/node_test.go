@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -352,28 +353,30 @@ func TestACancelledCallerLeavesTheOthersAlone(t *testing.T) {
 }
 
 func TestAFullDiskIsNoAcknowledgement(t *testing.T) {
-	s, g := startGated(t)
-	s.propose(t, numbered(1))
-	g.set(syscall.ENOSPC, nil)
-	_, err := s.Propose(t.Context(), numbered(2))
-	if errs.KindOf(err) != errs.Unavailable || !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("got %v", err)
-	}
-	if lead := <-s.LeaderCh(); lead {
-		t.Error("it still leads")
-	}
-	if _, err := s.Propose(t.Context(), numbered(3)); errs.KindOf(err) != errs.Unavailable {
-		t.Errorf("without a leader: %v", err)
-	}
-	if _, err := s.ReadIndex(t.Context()); !errors.Is(err, ErrNoLeader) {
-		t.Errorf("read index: %v", err)
-	}
-	g.set(nil, nil)
-	s.lead(t) // space again: it elects itself
-	s.propose(t, numbered(4))
-	if s.has(t, 2) || s.has(t, 3) || !s.has(t, 4) {
-		t.Error("a refused write is there, or an acknowledged one is not")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s, g := startGated(t)
+		s.propose(t, numbered(1))
+		g.set(syscall.ENOSPC, nil)
+		_, err := s.Propose(t.Context(), numbered(2))
+		if errs.KindOf(err) != errs.Unavailable || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("got %v", err)
+		}
+		if lead := <-s.LeaderCh(); lead {
+			t.Error("it still leads")
+		}
+		if _, err := s.Propose(t.Context(), numbered(3)); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("without a leader: %v", err)
+		}
+		if _, err := s.ReadIndex(t.Context()); !errors.Is(err, ErrNoLeader) {
+			t.Errorf("read index: %v", err)
+		}
+		g.set(nil, nil)
+		s.lead(t) // space again: it elects itself
+		s.propose(t, numbered(4))
+		if s.has(t, 2) || s.has(t, 3) || !s.has(t, 4) {
+			t.Error("a refused write is there, or an acknowledged one is not")
+		}
+	})
 }
 
 func TestAServerThatLostItsLeaderSaysSo(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // counts, or changes the address of one that has none. It returns when
 // the cluster has agreed; ErrNoLeader if this server does not lead.
 func (n *Node) AddNonvoter(ctx context.Context, id, addr string) error {
-	return wait(ctx, func() raft.Future {
+	return n.wait(ctx, func() raft.Future {
 		return n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, 0)
 	})
 }

@@ -51,7 +51,7 @@ func (n *Node) readIndex(ctx context.Context, since func(term uint64) time.Time)
 func (n *Node) confirm(ctx context.Context, term uint64, since time.Time) error {
 	for n.acks.quorum(term, n.servers(), n.id()).Before(since) {
 		// This makes raft send heartbeats now. Its own answer may rest on one that was under way.
-		if err := wait(ctx, n.raft.VerifyLeader); err != nil {
+		if err := n.wait(ctx, n.raft.VerifyLeader); err != nil {
 			return err
 		}
 		if n.leads() != term {
