@@ -19,7 +19,7 @@ func quietSlog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 const quick = 2 * time.Millisecond
 
 // tooLong is when a test gives up on what never happens.
-const tooLong = 20 * time.Second
+const tooLong = time.Minute
 
 // watched is a running check and what it tells.
 type watched struct {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -18,11 +19,10 @@ func TestCVE_2022_29153_RedirectsOfChecks(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "elsewhere with %q", r.Header.Get("X-Key"))
 	}))
 	defer elsewhere.Close()
-	var to string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/":
-			http.Redirect(w, r, to, http.StatusFound)
+			http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
 		case "/loop":
 			http.Redirect(w, r, "/loop", http.StatusFound)
 		default:
@@ -48,8 +48,7 @@ func TestCVE_2022_29153_RedirectsOfChecks(t *testing.T) {
 		{"to one in IPv6's clothes", "http://[::ffff:169.254.169.254]/", Definition{}, Status{Critical, "link-local address refused"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			to = c.to
-			c.d.HTTP, c.d.Header = s.URL+"/", map[string][]string{"X-Key": {"k"}}
+			c.d.HTTP, c.d.Header = s.URL+"/?to="+url.QueryEscape(c.to), map[string][]string{"X-Key": {"k"}}
 			if got := watch(t, c.d, Options{}).next(); got.Status != c.want.Status || !strings.Contains(got.Output, c.want.Output) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}

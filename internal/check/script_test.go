@@ -3,6 +3,10 @@
 package check
 
 import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,28 +51,48 @@ func TestScriptOutputKeepsTheEnd(t *testing.T) {
 // TestScriptIsKilledWithItsChildren reads from a pipe that a grandchild holds
 // open for writing: it ends when the last of them is gone.
 func TestScriptIsKilledWithItsChildren(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	read := make(chan string, 1)
-	go func() {
-		b, err := os.ReadFile(pipe)
-		if err != nil {
-			b = []byte(err.Error())
-		}
-		read <- string(b)
-	}()
-	d := Definition{Args: []string{"/bin/sh", "-c", `(exec >"$0"; echo begun; sleep 1000) & wait`, pipe}, Timeout: 300 * time.Millisecond}
-	o := Options{Scripts: true}
-	w := watch(t, d, o)
-	w.until(Critical, "Timed out (")
+	ctx := &timeout{Context: t.Context(), done: make(chan struct{})}
+	p := &scriptProbe{args: []string{"/bin/sh", "-c", `(exec >"$0"; echo begun; sleep 1000) & wait`, path}, max: 100}
+	result := make(chan Status, 1)
+	go func() { result <- p.probe(ctx) }()
+	pipe, err := os.Open(path) // waits for the grandchild
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	if err := pipe.SetReadDeadline(time.Now().Add(tooLong)); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(pipe)
+	if line, err := in.ReadString('\n'); err != nil || line != "begun\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	close(ctx.done)
+	if got := <-result; got.Status != Critical || !strings.Contains(got.Output, "Timed out (") {
+		t.Errorf("%+v", got)
+	}
+	if line, err := in.ReadString('\n'); line != "" || !errors.Is(err, io.EOF) {
+		t.Errorf("a child lives on: %q, %v", line, err)
+	}
+}
+
+// timeout is the context of a probe, whose time is over when a test says so.
+type timeout struct {
+	context.Context
+	done chan struct{}
+}
+
+func (c *timeout) Done() <-chan struct{} { return c.done }
+
+func (c *timeout) Err() error {
 	select {
-	case got := <-read:
-		if got != "begun\n" {
-			t.Errorf("%q", got)
-		}
-	case <-time.After(tooLong):
-		t.Error("a child lives on")
+	case <-c.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }

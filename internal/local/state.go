@@ -63,7 +63,8 @@ type removed struct {
 //
 // It has one goroutine in Run and one for each check that runs at an interval.
 type State struct {
-	cfg Config
+	cfg   Config
+	grace time.Duration // for which a registration waits for the catalog
 
 	// turn is held by whoever changes what is registered, so that the files
 	// are written in the order of the changes. It is taken before mu.
@@ -89,7 +90,7 @@ type State struct {
 // Nothing runs yet. What cannot be read is logged and left out.
 func Open(cfg Config) (*State, error) {
 	s := &State{
-		cfg:      cfg,
+		cfg: cfg, grace: syncGrace,
 		services: map[key]*serviceItem{}, checks: map[key]*checkItem{},
 		removedServices: map[key]removed{}, removedChecks: map[key]removed{},
 		changed: make(chan struct{}), stepped: make(chan struct{}), dirty: make(chan struct{}, 1), whole: make(chan struct{}, 1),

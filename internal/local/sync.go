@@ -169,9 +169,9 @@ func (r *refusal) unknownToken() bool {
 const syncGrace = 500 * time.Millisecond
 
 // awaitSync returns once the catalog has what was registered, has refused it or cannot be
-// reached, and not later than syncGrace from now. pending is asked with s.mu held.
+// reached, and not later than after s.grace. pending is asked with s.mu held.
 func (s *State) awaitSync(pending func() bool) {
-	late := time.NewTimer(syncGrace)
+	late := time.NewTimer(s.grace)
 	defer late.Stop()
 	for range 2 { // a write that was under way may not have had it
 		s.mu.Lock()

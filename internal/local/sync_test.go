@@ -496,7 +496,9 @@ func TestAnAgentLivesInItsPartition(t *testing.T) {
 
 func TestWhoeverRegistersFindsItInTheCatalog(t *testing.T) {
 	w := newWorld(t)
+	w.grace = patience
 	w.run()
+	w.synced() // it runs
 	for n := range 3 {
 		w.add(fmt.Sprintf(`{"Name":"web-%d","Check":{"TTL":"1h"}}`, n), webSecret)
 		w.catalog.change(func() {

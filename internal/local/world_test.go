@@ -20,7 +20,7 @@ import (
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // fakeCatalog is a catalog of one node, served as servers serve it. Tokens may do
 // everything, nothing, or do not exist.
