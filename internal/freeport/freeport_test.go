@@ -2,9 +2,20 @@ package freeport
 
 import (
 	"net"
-	"strconv"
 	"testing"
 )
+
+// process is a pool of a process of its own, which ends with the test. Its ports are beside those of Take, which other
+// tests need.
+func process(t *testing.T) *pool {
+	p := &pool{from: lowest - 4*span, to: lowest}
+	t.Cleanup(func() {
+		for _, c := range p.claims {
+			_ = c.Close()
+		}
+	})
+	return p
+}
 
 func TestTake(t *testing.T) {
 	ports, err := Take(50)
@@ -20,18 +31,57 @@ func TestTake(t *testing.T) {
 	}
 }
 
+func TestTwoProcessesTakeDifferentPorts(t *testing.T) {
+	one, two := process(t), process(t)
+	seen := map[int]bool{}
+	for _, p := range []*pool{one, two} {
+		for range 2 {
+			ports, err := p.take(3 * span / 4) // more than one block in all
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, port := range ports {
+				if p == one {
+					seen[port] = true
+				} else if seen[port] {
+					t.Fatalf("both take %d", port)
+				}
+			}
+		}
+	}
+	if _, err := one.take(3 * span); err == nil {
+		t.Error("a process takes ports of the other")
+	}
+}
+
+func TestAPortIsGivenOutAgainLast(t *testing.T) {
+	p := process(t)
+	seen := map[int]bool{}
+	for range 10 {
+		ports, err := p.take(10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, port := range ports {
+			if seen[port] {
+				t.Fatalf("port %d after %d others", port, len(seen))
+			}
+			seen[port] = true
+		}
+	}
+}
+
 func TestAPortThatIsInUseIsNotFree(t *testing.T) {
 	ports, err := Take(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, network := range []string{"tcp", "udp"} {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))
 		var closer interface{ Close() error }
 		if network == "tcp" {
-			closer, err = net.Listen(network, addr)
+			closer, err = net.Listen(network, address(ports[0]))
 		} else {
-			closer, err = net.ListenPacket(network, addr)
+			closer, err = net.ListenPacket(network, address(ports[0]))
 		}
 		if err != nil {
 			t.Fatal(err)
