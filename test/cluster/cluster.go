@@ -28,6 +28,10 @@ type Config struct {
 	Binary  string // the built consul
 	Servers int
 	Clients int // client agents, which get their certificates by auto_encrypt
+
+	// RaftMultiplier is how patient servers are with each other, as performance.raft_multiplier has it. 0 is the
+	// default, with which a machine that stands still for a moment costs the leader its office.
+	RaftMultiplier int
 }
 
 // Cluster is servers and client agents that know each other's addresses and
@@ -39,8 +43,9 @@ type Cluster struct {
 	CA        *ca.AgentCA
 	GossipKey string // base64
 
-	addrs *block
-	news  *news
+	addrs      *block
+	news       *news
+	multiplier int
 }
 
 // New writes everybody's files. Nobody runs yet but the network.
@@ -49,7 +54,9 @@ func New(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Net: newNetwork(), GossipKey: NewGossipKey(), addrs: addrs, news: &news{next: make(chan struct{})}}
+	c := &Cluster{
+		Net: newNetwork(), GossipKey: NewGossipKey(), addrs: addrs, news: &news{next: make(chan struct{})}, multiplier: max(1, cfg.RaftMultiplier),
+	}
 	if c.CA, err = NewCA(); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -134,6 +141,7 @@ func (c *Cluster) serverConfig(a *Agent) string {
 	return c.commonConfig(a) + fmt.Sprintf(`
 server = true
 bootstrap_expect = %d
+performance { raft_multiplier = %d }
 tls {
   defaults {
     ca_file = "ca.pem"
@@ -152,7 +160,7 @@ acl {
   default_policy = "deny"
   tokens { initial_management = %q }
 }
-`, len(c.Servers), Management)
+`, len(c.Servers), c.multiplier, Management)
 }
 
 func (c *Cluster) clientConfig(a *Agent) string {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"testing"
 	"time"
 
 	"github.com/lictor/lictor/test/cluster"
@@ -105,6 +106,18 @@ func (c *caller) create(ctx context.Context, name, value string) (register, erro
 	var p policy
 	err := c.do(ctx, http.MethodPut, "/v1/acl/policy", map[string]string{"Name": name, "Description": value}, &p)
 	return register{p.ID, name}, err
+}
+
+// mustCreate makes a register, of another name where an attempt was not acknowledged and may have made one.
+func (c *caller) mustCreate(t *testing.T, name, value string) (made register) {
+	t.Helper()
+	attempt := 0
+	again(t, func() (err error) {
+		attempt++
+		made, err = c.create(t.Context(), fmt.Sprintf("%s-%d", name, attempt), value)
+		return err
+	})
+	return made
 }
 
 func (c *caller) write(ctx context.Context, r register, value string) error {

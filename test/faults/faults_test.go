@@ -3,10 +3,16 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
 
 	"github.com/lictor/lictor/test/cluster"
 )
@@ -48,7 +54,21 @@ func run(m *testing.M, dir string) int {
 // shown if the test fails.
 func startCluster(t *testing.T, clients int) *cluster.Cluster {
 	t.Helper()
-	c, err := cluster.New(cluster.Config{Dir: t.TempDir(), Binary: oldBinary, Servers: 3, Clients: clients})
+	return start(t, clients, 1)
+}
+
+// startPatient starts a cluster as startCluster does, for a test that leaves the servers' processes alone or stops them
+// in an orderly way: they do not elect another leader only because the machine is busy for a moment.
+func startPatient(t *testing.T, clients int) *cluster.Cluster {
+	t.Helper()
+	return start(t, clients, 5)
+}
+
+func start(t *testing.T, clients, raftMultiplier int) *cluster.Cluster {
+	t.Helper()
+	c, err := cluster.New(cluster.Config{
+		Dir: t.TempDir(), Binary: oldBinary, Servers: 3, Clients: clients, RaftMultiplier: raftMultiplier,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +84,37 @@ func startCluster(t *testing.T, clients int) *cluster.Cluster {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// again does what may be done more than once until the cluster lets it: on a busy machine
+// servers may elect a leader at any time.
+func again(t *testing.T, do func() error) {
+	t.Helper()
+	tick := time.NewTicker(10 * pace)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		err := do()
+		if err == nil {
+			return
+		}
+		if !unavailable(err) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// unavailable reports whether err is a server's word that it could not do what it was asked for, or that it said nothing.
+func unavailable(err error) bool {
+	var no *refusal
+	var answer api.StatusError
+	var slow net.Error
+	switch {
+	case errors.As(err, &no):
+		return no.status >= http.StatusInternalServerError
+	case errors.As(err, &answer):
+		return answer.Code >= http.StatusInternalServerError
+	}
+	return errors.As(err, &slow) && slow.Timeout()
 }
 
 // must ends the test with an error of the harness.

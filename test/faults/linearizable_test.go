@@ -72,11 +72,9 @@ func newRun(t *testing.T) *lincheck {
 	c := newCaller(r.cluster.Servers[0].HTTP, answerTime)
 	defer c.close()
 	for i := range registers + 1 {
-		name := fmt.Sprintf("register-%d", i)
 		call := r.history.now()
-		made, err := c.create(t.Context(), name, "first-"+name)
-		must(t, err)
-		r.history.write(-1, made.name, "first-"+name, call, nil)
+		made := c.mustCreate(t, fmt.Sprintf("register-%d", i), "first")
+		r.history.write(-1, made.name, "first", call, nil)
 		r.registers = append(r.registers, made)
 	}
 	r.probe, r.registers = r.registers[registers], r.registers[:registers]
@@ -176,27 +174,32 @@ func (r *lincheck) faults() []fault {
 	}
 }
 
-// leader returns who leads, which some server knows.
-func (r *lincheck) leader() *cluster.Agent {
-	r.t.Helper()
-	leader, err := leaderOf(r.cluster)
-	must(r.t, err)
-	return leader
-}
+func (r *lincheck) leader() *cluster.Agent { return leaderOf(r.t, r.cluster) }
 
-func leaderOf(c *cluster.Cluster) (*cluster.Agent, error) {
-	for _, s := range c.Servers {
-		var addr string
-		ask := newCaller(s.HTTP, answerTime)
-		err := ask.do(context.Background(), "GET", "/v1/status/leader", nil, &addr)
-		ask.close()
+// leaderOf returns who leads, as soon as all servers say the same.
+func leaderOf(t *testing.T, c *cluster.Cluster) *cluster.Agent {
+	t.Helper()
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		named := map[string]bool{}
+		for _, s := range c.Servers {
+			var addr string
+			ask := newCaller(s.HTTP, answerTime)
+			err := ask.do(t.Context(), "GET", "/v1/status/leader", nil, &addr)
+			ask.close()
+			must(t, err)
+			named[addr] = true
+		}
 		for _, l := range c.Servers {
-			if err == nil && l.Advertised() == addr {
-				return l, nil
+			if len(named) == 1 && named[l.Advertised()] {
+				return l
 			}
 		}
+		if time.Now().After(deadline) {
+			t.Fatalf("servers take for the leader: %v", named)
+		}
 	}
-	return nil, fmt.Errorf("nobody leads")
 }
 
 func (r *lincheck) follower() *cluster.Agent {
@@ -310,14 +313,16 @@ func (r *lincheck) cutFollower() error {
 // acknowledged a write. Then the old one gets reads over connections that it has, and the fault
 // ends. Whatever it answers has to be what was written.
 func (r *lincheck) leaveBehind(begin, end func(*cluster.Agent) error) error {
-	old, before := r.leader(), r.cluster.Elections()
+	before := r.cluster.Elections()
+	old := r.leader()
 	reads := make([]*caller, probes)
 	for i := range reads {
 		reads[i] = newCaller(old.HTTP, answerTime)
 		defer reads[i].close()
-		if _, err := r.read(reads[i], callers+1+i, r.probe, byDefault); err != nil {
+		again(r.t, func() error {
+			_, err := r.read(reads[i], callers+1+i, r.probe, byDefault)
 			return err
-		}
+		})
 	}
 	if err := begin(old); err != nil {
 		return err
@@ -328,10 +333,11 @@ func (r *lincheck) leaveBehind(begin, end func(*cluster.Agent) error) error {
 	}
 	writer := newCaller(next.HTTP, answerTime)
 	defer writer.close()
-	value := "probe-" + strconv.FormatInt(r.history.now(), 10)
-	if err := r.write(writer, callers, r.probe, value); err != nil {
-		return fmt.Errorf("the new leader %s does not write: %w", next.Name, err)
-	}
+	var value string
+	again(r.t, func() error {
+		value = "probe-" + strconv.FormatInt(r.history.now(), 10) // none is written twice
+		return r.write(writer, callers, r.probe, value)
+	})
 	var reading sync.WaitGroup
 	for i, c := range reads {
 		reading.Go(func() {

@@ -34,7 +34,8 @@ const (
 	meshCallers  = 3
 	meshTick     = 20 * time.Millisecond // between two calls of one
 	meshPatience = 30 * time.Second
-	soon         = time.Second // for a change to get to a proxy
+	soon         = time.Second     // for a change to get to a proxy
+	busy         = 5 * time.Second // for the same, of a short run beside other tests
 	apiPublic    = 21000
 	webUpstream  = 21001
 )
@@ -62,9 +63,9 @@ func rotations() int {
 
 // TestRotationsOfTheMeshCA changes the root of the mesh CA three times while web calls api all
 // the time, over connections of one call and over one that stays. No call fails. A reader of xDS sees each new
-// root, the leaf that it has signed, and a changed intention, each within a second of the answer to who changed it.
+// root, the leaf that it has signed, and a changed intention, each soon after the answer to who changed it.
 func TestRotationsOfTheMeshCA(t *testing.T) {
-	m := startMesh(t, startCluster(t, 2))
+	m := startMesh(t, startPatient(t, 2))
 	stop := m.traffic()
 	for round := range rotations() {
 		before := m.calls.Load()
@@ -100,11 +101,10 @@ func TestTheMeshOutlivesItsAgents(t *testing.T) {
 		pass()
 	}
 	since := c.Elections()
-	leader, err := leaderOf(c)
-	must(t, err)
+	leader := leaderOf(t, c)
 	leader.Kill()
 	pass()
-	_, err = c.AwaitLeader(since, leader)
+	_, err := c.AwaitLeader(since, leader)
 	must(t, err)
 	must(t, leader.Start())
 	pass()
@@ -174,7 +174,7 @@ func certificates(text string) (all []*x509.Certificate) {
 	}
 }
 
-// sees waits until the reader has been told of something, which has to take no longer than a second.
+// sees waits until the reader has been told of something, which has to take no longer than a second, or some on a busy machine.
 func (m *mesh) sees(what string, began time.Time, enough func(public) bool) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), meshPatience)
@@ -184,8 +184,11 @@ func (m *mesh) sees(what string, began time.Time, enough func(public) bool) {
 	}
 	took := time.Since(began)
 	m.seen[what] = max(m.seen[what], took)
-	if took > soon {
+	switch {
+	case took > busy || long && took > soon:
 		m.t.Errorf("%s is seen after %v", what, took)
+	case took > soon:
+		m.t.Logf("%s is seen after %v: this machine is busy", what, took)
 	}
 }
 
@@ -202,10 +205,12 @@ func (m *mesh) read(a *cluster.Agent, token string) {
 
 // allow lets a service call api.
 func (m *mesh) allow(source string) {
-	_, err := m.client.Connect().IntentionUpsert(&api.Intention{
-		SourceName: source, DestinationName: "api", SourceType: api.IntentionSourceConsul, Action: api.IntentionActionAllow,
-	}, nil)
-	must(m.t, err)
+	again(m.t, func() error {
+		_, err := m.client.Connect().IntentionUpsert(&api.Intention{
+			SourceName: source, DestinationName: "api", SourceType: api.IntentionSourceConsul, Action: api.IntentionActionAllow,
+		}, nil)
+		return err
+	})
 }
 
 // startMesh starts everybody of the mesh, and returns once a call has succeeded.
@@ -234,8 +239,11 @@ func startMesh(t *testing.T, c *cluster.Cluster) *mesh {
 			{DestinationName: "api", LocalBindAddress: host(web), LocalBindPort: webUpstream},
 		}}},
 	} {
-		token, _, err := m.client.ACL().TokenCreate(&api.ACLToken{ServiceIdentities: []*api.ACLServiceIdentity{{ServiceName: s.name}}}, nil)
-		must(t, err)
+		var token *api.ACLToken
+		again(t, func() (err error) {
+			token, _, err = m.client.ACL().TokenCreate(&api.ACLToken{ServiceIdentities: []*api.ACLServiceIdentity{{ServiceName: s.name}}}, nil)
+			return err
+		})
 		must(t, client(s.at, token.SecretID).Agent().ServiceRegister(&api.AgentServiceRegistration{
 			Name: s.name, Port: 8080,
 			Connect: &api.AgentServiceConnect{SidecarService: &api.AgentServiceRegistration{
@@ -334,10 +342,12 @@ func (m *mesh) traffic() (stop func()) {
 			}
 		})
 	}
-	return sync.OnceFunc(func() {
+	stop = sync.OnceFunc(func() {
 		close(end)
 		work.Wait()
 	})
+	m.t.Cleanup(stop) // before what it calls ends
+	return stop
 }
 
 // rotate has the CA make another root, of another kind of key, and returns it.
@@ -346,8 +356,10 @@ func (m *mesh) rotate(round int) *x509.Certificate {
 	must(m.t, err)
 	config.Config["PrivateKeyType"] = "ec"
 	config.Config["PrivateKeyBits"] = []int{384, 256, 521}[round%3]
-	_, err = m.client.Connect().CASetConfig(config, nil)
-	must(m.t, err)
+	again(m.t, func() error {
+		_, err := m.client.Connect().CASetConfig(config, nil)
+		return err
+	})
 	after, _, err := m.client.Connect().CARoots(nil)
 	must(m.t, err)
 	if len(after.Roots) != round+2 {

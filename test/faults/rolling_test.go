@@ -23,7 +23,7 @@ func TestRollingChanges(t *testing.T) {
 	if long {
 		rounds = 10
 	}
-	c := startCluster(t, 1)
+	c := startPatient(t, 1)
 	tr := startTraffic(t, c)
 	binaries := []string{newBinary, oldBinary}
 	for i := range rounds {
@@ -60,11 +60,12 @@ func restart(t *testing.T, s *cluster.Agent) {
 	must(t, s.Start())
 }
 
+// ask sends a request that may be sent again.
 func ask(t *testing.T, a *cluster.Agent, method, path string, in, out any) {
 	t.Helper()
 	c := newCaller(a.HTTP, finalAnswer)
 	defer c.close()
-	must(t, c.do(t.Context(), method, path, in, out))
+	again(t, func() error { return c.do(t.Context(), method, path, in, out) })
 }
 
 // changeGossipKey changes the key as operators do, and lets a server join anew
@@ -78,14 +79,21 @@ func changeGossipKey(t *testing.T, c *cluster.Cluster) {
 	ask(t, c.Servers[2], http.MethodDelete, path, key{old}, nil)
 	c.GossipKey = next
 	restart(t, c.Servers[0])
-	var rings []struct {
-		NumNodes int
-		Keys     map[string]int
-	}
-	ask(t, c.Servers[0], http.MethodGet, path, nil, &rings)
-	all := len(c.Servers) + len(c.Clients)
-	if len(rings) != 1 || rings[0].NumNodes != all || len(rings[0].Keys) != 1 || rings[0].Keys[next] != all {
-		t.Errorf("%d members, and not all have the new key alone: %+v", all, rings)
+	tick := time.NewTicker(10 * pace)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C { // it serves before it has joined
+		var rings []struct {
+			NumNodes int
+			Keys     map[string]int
+		}
+		ask(t, c.Servers[0], http.MethodGet, path, nil, &rings)
+		all := len(c.Servers) + len(c.Clients)
+		if len(rings) == 1 && rings[0].NumNodes == all && len(rings[0].Keys) == 1 && rings[0].Keys[next] == all {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d members, and not all have the new key alone: %+v", all, rings)
+		}
 	}
 }
 
@@ -108,13 +116,13 @@ func changeCA(t *testing.T, c *cluster.Cluster) {
 		must(t, a.Reload())
 	}
 	for _, s := range c.Servers {
-		if takes(t, s, c.CA, next) {
+		if takes(t, s, c.CA, next, patience) {
 			t.Errorf("%s still has a certificate of the old CA", s.Name)
 		}
-		if takes(t, s, next, c.CA) {
+		if takes(t, s, next, c.CA, patience) {
 			t.Errorf("%s takes a server whose certificate is of the old CA", s.Name)
 		}
-		if !takes(t, s, next, next) {
+		if !takes(t, s, next, next, silence) {
 			t.Errorf("%s does not take a server whose certificate is of the new CA", s.Name)
 		}
 	}
@@ -123,8 +131,8 @@ func changeCA(t *testing.T, c *cluster.Cluster) {
 }
 
 // takes reports whether a server's port lets another server replicate that trusts
-// one CA and has a certificate of another.
-func takes(t *testing.T, s *cluster.Agent, trust, own *ca.AgentCA) bool {
+// one CA and has a certificate of another: it says nothing for some time.
+func takes(t *testing.T, s *cluster.Agent, trust, own *ca.AgentCA, silent time.Duration) bool {
 	t.Helper()
 	pair, err := own.Server(ca.ServerNames{Datacenter: "dc1", Domain: "consul"}, time.Now(), time.Hour)
 	must(t, err)
@@ -139,7 +147,7 @@ func takes(t *testing.T, s *cluster.Agent, trust, own *ca.AgentCA) bool {
 		return false
 	}
 	defer conn.Close()
-	must(t, conn.SetDeadline(time.Now().Add(silence)))
+	must(t, conn.SetDeadline(time.Now().Add(silent)))
 	_, err = conn.Read(make([]byte, 1)) // nothing, or with TLS 1.3 that our certificate is refused
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }

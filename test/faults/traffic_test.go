@@ -37,13 +37,14 @@ type traffic struct {
 	more                         *sync.Cond // of mu, at each request
 	throughAgent, throughServers tally
 	failures                     []string
-	killing                      bool // servers are killed: a write may stay without an answer
+	killing                      bool     // servers are killed: a write may stay without an answer
+	lost                         []string // writes without one, though none was killed
 }
 
 // tally counts requests.
 type tally struct {
 	requests, failed int
-	open             int           // writes that a server was killed with, so that nobody knows
+	open             int           // writes that a leader took along, killed or deposed, so that nobody knows
 	again            int           // sent again after an error of the connection, or to a server that was stopping
 	slowest          time.Duration // but for blocking queries
 }
@@ -85,10 +86,8 @@ func startTraffic(t *testing.T, c *cluster.Cluster) *traffic {
 // add starts a worker.
 func (tr *traffic) add(ctx context.Context, a *cluster.Agent, work func(*worker, context.Context)) {
 	w := &worker{traffic: tr, agent: a, caller: newCaller(a.HTTP, serverPatience)}
-	var err error
 	w.last = "first"
-	w.own, err = w.caller.create(ctx, fmt.Sprintf("worker-%d", len(tr.workers)), w.last)
-	must(tr.t, err)
+	w.own = w.caller.mustCreate(tr.t, fmt.Sprintf("worker-%d", len(tr.workers)), w.last)
 	tr.workers = append(tr.workers, w)
 	tr.working.Go(func() {
 		defer w.caller.close()
@@ -180,14 +179,18 @@ func (w *worker) request(what string, send func() error) bool {
 		return true
 	}
 	var no *refusal
-	if what == writing && w.killing && errors.As(err, &no) && no.status == http.StatusServiceUnavailable {
+	report := fmt.Sprintf("%v +%v %s through %s: %v",
+		began.Format("15:04:05.000"), time.Since(began).Round(time.Millisecond), what, w.agent.Name, err)
+	if what == writing && errors.As(err, &no) && no.status == http.StatusServiceUnavailable {
 		of.open++
+		if !w.killing {
+			w.lost = append(w.lost, report)
+		}
 		return false
 	}
 	of.failed++
 	if len(w.failures) < 40 {
-		w.failures = append(w.failures, fmt.Sprintf("%v +%v %s through %s: %v",
-			began.Format("15:04:05.000"), time.Since(began).Round(time.Millisecond), what, w.agent.Name, err))
+		w.failures = append(w.failures, report)
 	}
 	return false
 }
@@ -210,9 +213,9 @@ func ofTheEnd(err error) bool {
 func (tr *traffic) phase(name string, change func(t *testing.T)) {
 	tr.t.Run(name, func(t *testing.T) {
 		tr.mu.Lock()
-		tr.throughAgent, tr.throughServers, tr.failures = tally{}, tally{}, nil
+		tr.throughAgent, tr.throughServers, tr.failures, tr.lost = tally{}, tally{}, nil, nil
 		tr.mu.Unlock()
-		began := time.Now()
+		deposed, began := tr.deposals(), time.Now()
 		change(t)
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
@@ -223,10 +226,22 @@ func (tr *traffic) phase(name string, change func(t *testing.T)) {
 		if len(tr.failures) > 0 {
 			t.Errorf("%d requests failed:\n%s", a.failed+s.failed, strings.Join(tr.failures, "\n"))
 		}
+		if len(tr.lost) > 0 && tr.deposals() == deposed {
+			t.Errorf("%d writes were given up, and no leader had lost its followers:\n%s", len(tr.lost), strings.Join(tr.lost, "\n"))
+		}
 		if a.requests < 50 || s.requests < 50 {
 			t.Errorf("too little load to say anything")
 		}
 	})
+}
+
+// deposals counts the leaders that have heard nothing of their followers for too long, which only happens to one whose
+// servers are there if the machine is too busy.
+func (tr *traffic) deposals() (n int) {
+	for _, s := range tr.cluster.Servers {
+		n += strings.Count(s.Log(), "failed to contact quorum of nodes, stepping down")
+	}
+	return n
 }
 
 // recovered returns once the client agent has answered some more requests.
