@@ -17,23 +17,12 @@ const (
 	callEvery = 5 * time.Millisecond // of whoever calls again and again
 )
 
-var errBroken = errors.New("the connection that was open has ended")
-
-// newCaller returns a client whose calls have a connection each; or with keep one for all of them, whose
-// end is errBroken.
+// newCaller returns a client whose calls have a connection each; or with keep one for all of them, one after the other.
 func newCaller(keep bool) *http.Client {
-	dialled := false
-	return &http.Client{Timeout: callTime, Transport: &http.Transport{
-		DisableKeepAlives: !keep,
-		MaxConnsPerHost:   map[bool]int{true: 1}[keep],
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if keep && dialled {
-				return nil, errBroken
-			}
-			dialled = keep
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		},
-	}}
+	if keep {
+		return &http.Client{Timeout: callTime, Transport: &kept{dial: new(net.Dialer).DialContext}}
+	}
+	return &http.Client{Timeout: callTime, Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
 // call returns what a URL answers with 200.
