@@ -21,7 +21,7 @@ type listener struct {
 	net.Listener
 	protocol string // "http" or "https"
 	server   *http.Server
-	cut      context.CancelFunc // ends the context of every request
+	cut      context.CancelFunc // ends the context of every request that reads
 }
 
 // serve answers until the listener is shut down, which gives nil.
@@ -33,7 +33,8 @@ func (l *listener) serve(context.Context) error {
 }
 
 // shutdown takes no more requests. Those that it has get their answers: for
-// drainGrace as ever, then queries that block are answered, and when ctx ends what is left is cut.
+// drainGrace as ever, then queries that block are answered, and when ctx ends what is left is cut. What changes
+// something has all of that time.
 func (l *listener) shutdown(ctx context.Context) {
 	grace := time.AfterFunc(drainGrace, l.cut)
 	defer l.cut()
@@ -89,9 +90,8 @@ func (b *base) openProtocol(protocol string, addrs []string, port int, handler h
 		}
 		b.log.Info("Starting server", slog.String("address", l.Addr().String()),
 			slog.String("network", l.Addr().Network()), slog.String("protocol", protocol))
-		server := httpapi.NewServer(handler, limits, b.log)
-		requests, cut := context.WithCancel(context.Background())
-		server.BaseContext = func(net.Listener) context.Context { return requests }
+		reads, cut := context.WithCancel(context.Background())
+		server := httpapi.NewServer(endReads(reads, handler), limits, b.log)
 		l = httpapi.NewListener(l, limits)
 		if protocol == "https" {
 			l = tls.NewListener(l, b.https.config())
@@ -99,6 +99,19 @@ func (b *base) openProtocol(protocol string, addrs []string, port int, handler h
 		b.listeners = append(b.listeners, &listener{Listener: l, protocol: protocol, server: server, cut: cut})
 	}
 	return nil
+}
+
+// endReads ends requests that only read, of which some block, when life ends.
+func endReads(life context.Context, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			ctx, end := context.WithCancel(r.Context())
+			defer end()
+			defer context.AfterFunc(life, end)()
+			r = r.WithContext(ctx)
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // open listens on an IP address and port, or on unix:///path, where an old

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -143,4 +144,18 @@ func servePort(t *testing.T, authority *ca.AgentCA) (addr string) {
 		}
 	})
 	return l.Addr().String()
+}
+
+func TestRequestsThatReadEndWithTheirListener(t *testing.T) {
+	life, end := context.WithCancel(t.Context())
+	end()
+	for method, ends := range map[string]bool{http.MethodGet: true, http.MethodHead: true, http.MethodPut: false, http.MethodPost: false, http.MethodDelete: false} {
+		endReads(life, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if ends {
+				<-r.Context().Done()
+			} else if err := r.Context().Err(); err != nil {
+				t.Errorf("%s: %v", method, err)
+			}
+		})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, "/", nil))
+	}
 }
