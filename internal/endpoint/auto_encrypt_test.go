@@ -159,7 +159,7 @@ func TestAWaitForRootsEndsWithANewOne(t *testing.T) {
 		err  error
 	}
 	got := make(chan answer)
-	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	go func() {
 		list, _, err := roots.List(limit, acl.Caller{}, Read{MinIndex: m.Index, MaxWait: time.Minute})
@@ -180,7 +180,7 @@ func TestAWaitForRootsEndsWithANewOne(t *testing.T) {
 
 func TestAServerFollowsTheRoots(t *testing.T) {
 	w := newWorld(t)
-	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	seen, done := make(chan int), make(chan error)
 	go func() {

@@ -27,7 +27,7 @@ import (
 const clusterID = "d9a1a5c4-0000-4000-8000-000000000001"
 
 // patience is how long something may take that a test waits for.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // fakeAgent answers what the proxy asks, with certificates of a real CA.
 type fakeAgent struct {
@@ -296,7 +296,18 @@ func (a *fakeAgent) start(cfg Config) *running {
 		count++
 	}
 	r.await(count)
+	if cfg.Settings.Public != nil { // what is decided before it hears of intentions counts until then only
+		eventually(a.t, "the proxy to hear of intentions", r.hears)
+	}
 	return r
+}
+
+// hears reports whether a change of the intentions will be heard of.
+func (r *running) hears() bool {
+	authority := r.proxy.authority
+	authority.mu.Lock()
+	defer authority.mu.Unlock()
+	return authority.live
 }
 
 // await returns once so many more listeners are there.

@@ -17,11 +17,12 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/lictor/lictor/internal/freeport"
 	"github.com/lictor/lictor/internal/tenancy"
 )
 
 // eventually waits until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -167,7 +168,7 @@ func TestAnIntentionClosesConnectionsAtOnce(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Fatal("the connection goes on")
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > decisionLife/2 {
 		t.Errorf("it took %v", took)
 	}
 	if got, err := call(p.web.at["api"], "x"); err == nil && got != "" {
@@ -222,7 +223,6 @@ func TestWhatWasDecidedCountsWhileTheAgentIsSilent(t *testing.T) {
 	if err := letIn(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the proxy to hear of changes", func() bool { return a.count("connect/") > 0 })
 	silent := make(chan struct{})
 	a.mu.Lock()
 	a.silent = silent
@@ -439,13 +439,11 @@ func TestTheRegistrationIsFollowed(t *testing.T) {
 	r := a.start(Config{Settings: s, ProxyID: service.ID})
 	changed, proxy := *service, *service.Proxy
 	changed.Proxy = &proxy
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freeport.Take(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := free.Addr().(*net.TCPAddr).Port
-	_ = free.Close()
-	proxy.Upstreams = []api.Upstream{{DestinationName: "db", LocalBindPort: port}}
+	proxy.Upstreams = []api.Upstream{{DestinationName: "db", LocalBindPort: ports[0]}}
 	a.change(func() { a.service = &changed })
 	r.await(1)
 	if r.at["db"] == "" {
