@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -81,19 +82,48 @@ func play(c net.Conn, answer []byte) {
 	}
 }
 
+// nobody is an address of loopback where nobody listens: systems lend such ports to nobody.
+func nobody(n int) string { return fmt.Sprintf("127.0.0.1:%d", 1+n) }
+
+// due is a context whose deadline is when a channel is closed.
+type due struct {
+	context.Context
+	done <-chan struct{}
+}
+
+func (d due) Done() <-chan struct{} { return d.done }
+
+func (d due) Err() error {
+	select {
+	case <-d.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // Only where the server has certainly not acted on a request may a write be repeated.
 func TestNotSent(t *testing.T) {
 	ours, other := newAuthority(t), newAuthority(t)
 	good := strict(ours.server(t, "dc1"), ours)
 	secure := open(t, newTLS(t, good), defaultLimits, whoami)
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, nobody, err)
-	_ = nobody.Close()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, silent, err)
-	defer silent.Close()
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		if c, err := silent.Accept(); err == nil {
+			t.Cleanup(func() { _ = c.Close() })
+			_, _ = io.ReadFull(c, make([]byte, 1))
+		}
+	}()
+	t.Cleanup(func() { _ = silent.Close(); <-heard })
 	aborting := open(t, nil, defaultLimits, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-	blocking := open(t, nil, defaultLimits, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	begun := make(chan struct{})
+	blocking := open(t, nil, defaultLimits, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+	}))
 	closedClient := NewClient(nil)
 	closedClient.Close()
 
@@ -103,30 +133,29 @@ func TestNotSent(t *testing.T) {
 		name    string
 		client  *Client
 		addr    string
-		timeout time.Duration
+		due     <-chan struct{} // when it has to be answered; nil is later
 		notSent bool
 		text    string
 	}{
-		{"nobody listens", clear, nobody.Addr().String(), quiet, true, "connection refused"},
-		{"the other end says nothing", clear, silent.Addr().String(), 20 * time.Millisecond, true, "deadline exceeded"},
-		{"the other end hangs up at once", newClient(t, nil), secure.addr(), quiet, true, "closed the connection at once"},
-		{"the server's CA is not ours", newClient(t, newTLS(t, strict(ours.server(t, "dc1"), other))), secure.addr(), quiet, true, "unknown authority"},
-		{"our CA is not the server's", newClient(t, newTLS(t, strict(other.server(t, "dc1"), ours))), secure.addr(), quiet, true, "remote error: tls"},
-		{"the client is closed", closedClient, secure.addr(), quiet, true, "closed"},
-		{"no such address", clear, "127.0.0.1:port", quiet, true, ""},
-		{"the server goes away before it looks at it", clear, http2(t, always(frame(frameGoAway, 0, 0, 0))), quiet, true, "GOAWAY"},
-		{"the server refuses the stream", clear, http2(t, always(frame(frameReset, 1, refusedStream))), quiet, true, "REFUSED_STREAM"},
+		{"nobody listens", clear, nobody(0), nil, true, "connection refused"},
+		{"the other end says nothing", clear, silent.Addr().String(), heard, true, "deadline exceeded"},
+		{"the other end hangs up at once", newClient(t, nil), secure.addr(), nil, true, "closed the connection at once"},
+		{"the server's CA is not ours", newClient(t, newTLS(t, strict(ours.server(t, "dc1"), other))), secure.addr(), nil, true, "unknown authority"},
+		{"our CA is not the server's", newClient(t, newTLS(t, strict(other.server(t, "dc1"), ours))), secure.addr(), nil, true, "remote error: tls"},
+		{"the client is closed", closedClient, secure.addr(), nil, true, "closed"},
+		{"no such address", clear, "127.0.0.1:port", nil, true, ""},
+		{"the server goes away before it looks at it", clear, http2(t, always(frame(frameGoAway, 0, 0, 0))), nil, true, "GOAWAY"},
+		{"the server refuses the stream", clear, http2(t, always(frame(frameReset, 1, refusedStream))), nil, true, "REFUSED_STREAM"},
 
-		{"the server goes away after it has looked at it", clear, http2(t, always(append(frame(frameGoAway, 0, 1, 0), frame(frameReset, 1, 2)...))), quiet, false, "INTERNAL_ERROR"},
-		{"the server resets the stream", clear, http2(t, always(frame(frameReset, 1, 2))), quiet, false, "INTERNAL_ERROR"},
-		{"the server hangs up on the request", clear, http2(t, always(nil)), quiet, false, ""},
-		{"the handler dies", clear, aborting.addr(), quiet, false, ""},
-		{"the answer takes too long", clear, blocking.addr(), 50 * time.Millisecond, false, "deadline exceeded"},
+		{"the server goes away after it has looked at it", clear, http2(t, always(append(frame(frameGoAway, 0, 1, 0), frame(frameReset, 1, 2)...))), nil, false, "INTERNAL_ERROR"},
+		{"the server resets the stream", clear, http2(t, always(frame(frameReset, 1, 2))), nil, false, "INTERNAL_ERROR"},
+		{"the server hangs up on the request", clear, http2(t, always(nil)), nil, false, ""},
+		{"the handler dies", clear, aborting.addr(), nil, false, ""},
+		{"the answer takes too long", clear, blocking.addr(), begun, false, "deadline exceeded"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), tc.timeout)
-			defer cancel()
+			ctx := due{t.Context(), tc.due}
 			req := httptest.NewRequest(http.MethodPut, "/v1/kv/a", strings.NewReader("body"))
 			res, err := tc.client.Do(ctx, tc.addr, req)
 			if err == nil {
@@ -273,29 +302,26 @@ func TestDeadServerIsNoticed(t *testing.T) {
 	p := open(t, nil, defaultLimits, whoami)
 	between := newRelay(t, p.addr())
 	c := newClient(t, nil)
-	c.ping, c.pingWait = 20*time.Millisecond, 20*time.Millisecond
+	c.ping, c.pingWait = 20*time.Millisecond, time.Second
 	addr := between.Addr().String()
-	if _, _, err := get(t, c, addr, "/"); err != nil {
-		t.Fatal(err)
+	answers := func() bool {
+		_, body, err := get(t, c, addr, "/")
+		return err == nil && body == "server"
 	}
+	eventually(t, "the server answers", answers)
 	between.swallow.Store(true)
 	if _, _, err := get(t, c, addr, "/"); err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrNotSent) {
 		t.Errorf("a request to a dead server: %v", err)
 	}
 	between.swallow.Store(false)
-	if _, body, err := get(t, c, addr, "/"); err != nil || body != "server" {
-		t.Errorf("after it has come back: %q, %v", body, err)
-	}
+	eventually(t, "it answers after it has come back", answers)
 }
 
 // A client forgets addresses that it has no connection to.
 func TestAddressesAreForgotten(t *testing.T) {
 	c := newClient(t, nil)
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, l, err)
-		_ = l.Close()
-		if _, _, err := get(t, c, l.Addr().String(), "/"); !errors.Is(err, ErrNotSent) {
+	for n := range 3 {
+		if _, _, err := get(t, c, nobody(n), "/"); !errors.Is(err, ErrNotSent) {
 			t.Errorf("%v", err)
 		}
 	}

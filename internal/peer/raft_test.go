@@ -57,7 +57,7 @@ func cluster(t *testing.T, n int, cfg func() *TLS) []*member {
 		conf := raft.DefaultConfig()
 		conf.LocalID = m.id
 		conf.LogOutput = io.Discard
-		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = 200*time.Millisecond, 200*time.Millisecond, 100*time.Millisecond
+		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = 500*time.Millisecond, 500*time.Millisecond, 250*time.Millisecond
 		store := raft.NewInmemStore()
 		transport := raft.NewNetworkTransport(m.port.Raft(nil), 3, 2*time.Second, io.Discard)
 		if err := raft.BootstrapCluster(conf, store, store, raft.NewDiscardSnapshotStore(), transport, raft.Configuration{Servers: servers}); err != nil {
