@@ -126,6 +126,7 @@ bind_addr        = "127.0.0.1"
 retry_join       = [%[4]s]
 retry_interval   = "1s"
 encrypt          = %[5]q
+performance { raft_multiplier = 3 } # all on one machine
 ports {
   http     = %[6]d
   https    = %[7]d

@@ -82,7 +82,7 @@ func newECS(t *testing.T, settings string, o taskrun.Options, programs ...string
 	})
 	w := &ecsWorld{cluster: prepareClusterIn(t, taskNetwork{Network: n}, 3, 0)}
 	for _, h := range w.servers {
-		h.configure(settings)
+		h.configure(patientServers + settings)
 	}
 	w.start(w.servers...)
 	w.awaitLeader()

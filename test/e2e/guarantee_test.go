@@ -106,7 +106,9 @@ type revoked struct {
 
 func newGuaranteeRun(t *testing.T, l load) *guaranteeRun {
 	t.Helper()
-	r := &guaranteeRun{t: t, load: l, cluster: newCluster(t, 3, 2), revocation: map[bool][]revoked{}}
+	r := &guaranteeRun{t: t, load: l, cluster: prepareCluster(t, 3, 2), revocation: map[bool][]revoked{}}
+	r.cluster.start(r.cluster.servers...)
+	r.cluster.awaitLeader()
 	r.cluster.startAgents()
 	for _, h := range r.cluster.servers {
 		r.servers = append(r.servers, &place{host: h})
