@@ -83,7 +83,7 @@ const application = `{
     "image": "app",
     "essential": true,
     "command": %[4]s,
-    "healthCheck": {"command": ["CMD-SHELL", %[3]q], "retries": 1, "startPeriod": 10}
+    "healthCheck": {"command": ["CMD-SHELL", %[3]q], "timeout": 60, "retries": 3, "startPeriod": 10}
   }]
 }
 `
