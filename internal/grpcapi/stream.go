@@ -11,6 +11,8 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/lictor/lictor/internal/acl"
 	"github.com/lictor/lictor/internal/catalog"
@@ -59,6 +61,18 @@ func (s *stream) serve(ctx context.Context) error {
 		<-s.follows // closed when nothing is read any more
 	}
 	cancel()
+	return s.ended(err)
+}
+
+// ended says how a stream has ended. One that breaks off while the agent stops is ended by the agent.
+func (s *stream) ended(err error) error {
+	select {
+	case <-s.stopping:
+		if errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+			return errStopping
+		}
+	default:
+	}
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
