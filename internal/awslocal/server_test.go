@@ -41,7 +41,7 @@ func send(t *testing.T, r *http.Request) reply {
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       10 * time.Second,
+		Timeout:       time.Minute,
 	}
 	resp, err := client.Do(r)
 	if err != nil {

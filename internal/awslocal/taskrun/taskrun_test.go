@@ -74,7 +74,7 @@ func network(t *testing.T) *Network {
 
 func newWorld(t *testing.T, o Options) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	server, err := awslocal.New(awslocal.Demo(), awslocal.Options{})
 	if err == nil {
@@ -237,7 +237,7 @@ func TestHealth(t *testing.T) {
 		task, volume := w.run(`
 			{"name":"app","command":["` + idle + `","app"],"dependsOn":[{"containerName":"side","condition":"HEALTHY"}]},
 			{"name":"side","essential":false,"command":["` + idle + `","side"],
-			 "healthCheck":{"command":["CMD-SHELL","test -e $V/healthy"],"retries":2,"startPeriod":1}}`)
+			 "healthCheck":{"command":["CMD-SHELL","test -e $V/healthy"],"retries":2,"startPeriod":300}}`)
 		w.await(task, "side", awslocal.ConditionStart)
 		if c := task.Container("app"); c.Known != awslocal.Pending || task.Container("side").Health != awslocal.Unknown {
 			w.Errorf("app is %+v", c)
@@ -360,11 +360,12 @@ func TestSecretThatCannotBeRead(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	everywhere(t, Options{}, func(w *world) {
-		task, _ := w.run(`
+		task, volume := w.run(`
 			{"name":"app","command":["` + idle + `","app"]},
 			{"name":"deaf","stopTimeout":1,"command":["trap '' TERM; touch $V/deaf.ready; while :; do tail -f /dev/null; done"]},
-			{"name":"failing","command":["trap 'echo got TERM; exit 7' TERM; tail -f /dev/null & touch $V/failing.ready; while :; do wait; done"]}`)
-		for _, name := range []string{"app", "deaf", "failing"} {
+			{"name":"failing","command":["trap 'echo got TERM; exit 7' TERM; tail -f /dev/null & touch $V/failing.ready; while :; do wait; done"]},
+			{"name":"slow","stopTimeout":120,"command":["trap 'until test -e $V/last; do :; done; exit 9' TERM; tail -f /dev/null & touch $V/slow.ready; while :; do wait; done"]}`)
+		for _, name := range []string{"app", "deaf", "failing", "slow"} {
 			w.ready(task, name)
 		}
 		client := ecs.NewFromConfig(aws.Config{
@@ -377,12 +378,15 @@ func TestStop(t *testing.T) {
 		w.await(task, "app", awslocal.ConditionSuccess)
 		w.await(task, "failing", awslocal.ConditionComplete)
 		if m := w.metadata(task); m.DesiredStatus != awslocal.Stopped || m.Containers["app"].KnownStatus != awslocal.Stopped ||
-			m.Containers["deaf"].KnownStatus != awslocal.Running || m.Containers["deaf"].DesiredStatus != awslocal.Stopped {
+			m.Containers["slow"].KnownStatus != awslocal.Running || m.Containers["slow"].DesiredStatus != awslocal.Stopped {
 			w.Errorf("metadata while stopping: %+v", m)
 		}
+		w.write(volume + "/last")
 		w.ended(task)
-		if a, d, f := task.Container("app"), task.Container("deaf"), task.Container("failing"); a.ExitCode != 0 || d.ExitCode != 137 || f.ExitCode != 7 {
-			w.Errorf("ended with %+v, %+v, %+v", a, d, f)
+		for name, code := range map[string]int{"app": 0, "deaf": 137, "failing": 7, "slow": 9} {
+			if got := task.Container(name); got.ExitCode != code {
+				w.Errorf("%s ended with %+v", name, got)
+			}
 		}
 		if task.Log("failing") != "got TERM\n" || task.Reason() != "enough" {
 			w.Errorf("failing wrote %q, reason %q", task.Log("failing"), task.Reason())
