@@ -27,8 +27,8 @@ import (
 
 const (
 	management    = logging.Secret("c0ffee00-0000-4000-8000-000000000001")
-	testHeartbeat = 500 * time.Millisecond // a busy machine elects nobody for nothing
-	testHold      = 20 * time.Second       // elections are much shorter
+	testHeartbeat = 3 * time.Second  // a busy machine elects nobody for nothing; the first leader and a transfer do not wait
+	testHold      = 60 * time.Second // elections are much shorter
 )
 
 // server is one of a cluster, with its real server port on a loopback address.
@@ -169,7 +169,7 @@ func (s *server) newToken(description string) (secret logging.Secret, accessor s
 // leader waits until a server leads.
 func (c *cluster) leader() *server {
 	c.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(testHold)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -42,6 +42,7 @@ type Client struct {
 	ServersOnly bool
 
 	tls            *TLS
+	dial           time.Duration // for a connection and its handshake
 	ping, pingWait time.Duration
 	anonymous      chan struct{} // holds one for each request under way without a certificate
 
@@ -56,7 +57,7 @@ type Client struct {
 // a change of t go over new connections; old ones end when they are idle.
 func NewClient(t *TLS) *Client {
 	return &Client{
-		tls: t, ping: clientPing, pingWait: clientPingWait, pools: map[string]*pool{},
+		tls: t, dial: dialTimeout, ping: clientPing, pingWait: clientPingWait, pools: map[string]*pool{},
 		anonymous: make(chan struct{}, anonymousStream/2),
 	}
 }

@@ -67,7 +67,7 @@ func (c *Client) pick(addr string) (*clientConn, *dialing, error) {
 	}
 	if p.dialing == nil {
 		c.sweep(addr)
-		ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), c.dial)
 		p.dialing = &dialing{cancel: cancel, done: make(chan struct{})}
 		c.tasks.Go(func() { c.fill(ctx, p, addr) })
 	}
