@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
@@ -424,32 +425,34 @@ func FuzzConfig(f *testing.F) {
 }
 
 func TestAsk(t *testing.T) {
-	a := &Asker{Self: "s1", Local: func() Stats { return Stats{ID: "s1", LastIndex: 1} },
-		Remote: func(ctx context.Context, addr string) (Stats, error) {
-			switch addr {
-			case address("s2"):
-				return Stats{ID: "s2", LastIndex: 2}, nil
-			case address("s3"):
-				return Stats{ID: "another"}, nil
-			case address("s4"):
-				<-ctx.Done()
-				return Stats{}, ctx.Err()
-			}
-			t.Errorf("%s is asked", addr)
-			return Stats{}, nil
-		}}
-	var members []Member
-	for _, id := range []string{"s1", "s2", "s3", "s4"} {
-		members = append(members, Member{ID: id, Address: address(id), Status: Alive})
-	}
-	members = append(members, Member{ID: "s5", Address: address("s5"), Status: Failed}, Member{ID: "s6", Status: Alive},
-		Member{Address: address("s7"), Status: Alive})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	got := a.Ask(ctx, members)
-	if want := map[string]Stats{"s1": {ID: "s1", LastIndex: 1}, "s2": {ID: "s2", LastIndex: 2}}; !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		a := &Asker{Self: "s1", Local: func() Stats { return Stats{ID: "s1", LastIndex: 1} },
+			Remote: func(ctx context.Context, addr string) (Stats, error) {
+				switch addr {
+				case address("s2"):
+					return Stats{ID: "s2", LastIndex: 2}, nil
+				case address("s3"):
+					return Stats{ID: "another"}, nil
+				case address("s4"):
+					<-ctx.Done()
+					return Stats{}, ctx.Err()
+				}
+				t.Errorf("%s is asked", addr)
+				return Stats{}, nil
+			}}
+		var members []Member
+		for _, id := range []string{"s1", "s2", "s3", "s4"} {
+			members = append(members, Member{ID: id, Address: address(id), Status: Alive})
+		}
+		members = append(members, Member{ID: "s5", Address: address("s5"), Status: Failed}, Member{ID: "s6", Status: Alive},
+			Member{Address: address("s7"), Status: Alive})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		got := a.Ask(ctx, members)
+		if want := map[string]Stats{"s1": {ID: "s1", LastIndex: 1}, "s2": {ID: "s2", LastIndex: 2}}; !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v", got)
+		}
+	})
 }
 
 func TestChoose(t *testing.T) {
