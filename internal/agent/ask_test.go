@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lictor/lictor/internal/errs"
@@ -45,29 +46,31 @@ func TestServersAreAskedBesideOneThatIsSlow(t *testing.T) {
 		{name: "there is none", kind: errs.Unavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client := doers{}
-			var addrs []string
-			for i, f := range c.behave {
-				addr := string(rune('a' + i))
-				addrs, client[addr] = append(addrs, addr), f
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), askTime)
-			defer cancel()
-			began := time.Now()
-			var out string
-			err := Servers{Client: client, Addrs: func() []string { return addrs }}.ask(ctx, http.MethodPost, "/", nil, &out)
-			var no *refusal
-			switch {
-			case c.status != 0 && (!errors.As(err, &no) || no.status != c.status):
-				t.Fatalf("got %v, want status %d", err, c.status)
-			case c.status == 0 && c.kind == 0 && (err != nil || out != "yes"):
-				t.Fatalf("got %q, %v", out, err)
-			case c.kind != 0 && errs.KindOf(err) != c.kind:
-				t.Fatalf("got %v, want kind %v", err, c.kind)
-			}
-			if took := time.Since(began); took >= askTime {
-				t.Errorf("took %v: somebody waited for a server that hangs", took)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				client := doers{}
+				var addrs []string
+				for i, f := range c.behave {
+					addr := string(rune('a' + i))
+					addrs, client[addr] = append(addrs, addr), f
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), askTime)
+				defer cancel()
+				began := time.Now()
+				var out string
+				err := Servers{Client: client, Addrs: func() []string { return addrs }}.ask(ctx, http.MethodPost, "/", nil, &out)
+				var no *refusal
+				switch {
+				case c.status != 0 && (!errors.As(err, &no) || no.status != c.status):
+					t.Fatalf("got %v, want status %d", err, c.status)
+				case c.status == 0 && c.kind == 0 && (err != nil || out != "yes"):
+					t.Fatalf("got %q, %v", out, err)
+				case c.kind != 0 && errs.KindOf(err) != c.kind:
+					t.Fatalf("got %v, want kind %v", err, c.kind)
+				}
+				if took := time.Since(began); took >= askTime {
+					t.Errorf("took %v: somebody waited for a server that hangs", took)
+				}
+			})
 		})
 	}
 }
