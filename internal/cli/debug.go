@@ -128,29 +128,40 @@ func (d *debugger) run(ctx context.Context) error {
 
 // watch collects what changes, until the time is over or ctx ends.
 func (d *debugger) watch(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, d.flags.duration)
+	end := time.Now().Add(d.flags.duration)
+	timed, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	var all sync.WaitGroup
 	if d.wants("logs") {
-		all.Go(func() { d.follow(ctx) })
+		all.Go(func() { d.follow(timed) })
 	}
-	tick := time.NewTicker(d.flags.interval)
-	defer tick.Stop()
-	for number := 1; d.wants("metrics") || d.wants("pprof"); number++ {
-		fmt.Fprintf(d.env.Out, "Capturing interval %d\n", number)
-		d.look(ctx, number, &all)
-		select {
-		case <-tick.C:
-			continue
-		case <-ctx.Done():
-		}
-		break
+	if d.wants("metrics") || d.wants("pprof") {
+		d.lookAgainAndAgain(ctx, end, &all)
+		<-timed.Done()
 	}
 	all.Wait()
 }
 
+// lookAgainAndAgain collects what each interval before end shows. On a busy machine the last may be late.
+func (d *debugger) lookAgainAndAgain(ctx context.Context, end time.Time, all *sync.WaitGroup) {
+	tick := time.NewTicker(d.flags.interval)
+	defer tick.Stop()
+	intervals := int((d.flags.duration + d.flags.interval - 1) / d.flags.interval)
+	for number := 1; number <= intervals; number++ {
+		if number > 1 {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		fmt.Fprintf(d.env.Out, "Capturing interval %d\n", number)
+		d.look(ctx, number, end, all)
+	}
+}
+
 // look collects what one interval shows.
-func (d *debugger) look(ctx context.Context, number int, all *sync.WaitGroup) {
+func (d *debugger) look(ctx context.Context, number int, end time.Time, all *sync.WaitGroup) {
 	if d.wants("metrics") {
 		d.add("metrics.json", d.get(ctx, "/v1/agent/metrics", nil))
 	}
@@ -160,8 +171,7 @@ func (d *debugger) look(ctx context.Context, number int, all *sync.WaitGroup) {
 	dir := strconv.Itoa(number) + "/"
 	d.add(dir+"heap.prof", d.get(ctx, "/debug/pprof/heap", nil))
 	d.add(dir+"goroutine.prof", d.get(ctx, "/debug/pprof/goroutine", nil))
-	deadline, _ := ctx.Deadline()
-	seconds := int(min(d.flags.interval, time.Until(deadline)).Seconds()) - 1
+	seconds := int(min(d.flags.interval, time.Until(end)).Seconds()) - 1
 	if seconds < 1 {
 		return
 	}

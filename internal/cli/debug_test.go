@@ -73,8 +73,9 @@ func unpack(t *testing.T, name string) map[string]string {
 }
 
 func TestDebug(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	f := debugFlags{duration: 250 * time.Millisecond, interval: 100 * time.Millisecond, output: filepath.Join(dir, "d"), archive: true, capture: captures}
+	f := debugFlags{duration: 2 * time.Second, interval: 800 * time.Millisecond, output: filepath.Join(dir, "d"), archive: true, capture: captures}
 	out, complaints, err := collect(t, debugged, f)
 	if err != nil {
 		t.Fatal(err)
