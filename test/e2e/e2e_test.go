@@ -15,7 +15,7 @@ import (
 
 // scriptTime is when scripts that still run are ended, with the stacks of the
 // command that hangs. A busy machine takes minutes for all of them.
-const scriptTime = 15 * time.Minute
+const scriptTime = 8 * time.Minute
 
 // binaries is the directory of the built commands.
 var binaries string
