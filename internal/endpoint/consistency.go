@@ -84,8 +84,13 @@ func (c *Consistency) reach(ctx context.Context, verify bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, hold)
 	defer cancel()
+	var before error // of the try before
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := c.try(ctx, verify)
+		if before != nil && errors.Is(err, errNoAnswer) {
+			return before // the time is over, and this says why
+		}
+		before = err
 		if err == nil || hurried || errs.KindOf(err) != errs.Unavailable || ctx.Err() != nil {
 			return err
 		}

@@ -109,6 +109,7 @@ func TestAReadWaitsForALeaderButNotForEver(t *testing.T) {
 		name   string
 		change func(*replica) // after two seconds
 		ask    error
+		hangs  bool
 		ctx    func(context.Context) context.Context
 		behind bool
 		took   time.Duration // at least, and at most 300 ms more
@@ -119,6 +120,7 @@ func TestAReadWaitsForALeaderButNotForEver(t *testing.T) {
 		{name: "one is elected", change: func(r *replica) { r.leader = "l" }, took: 2 * time.Second},
 		{name: "this server is elected", change: func(r *replica) { r.self = true }, took: 2 * time.Second},
 		{name: "it cannot be reached", change: func(r *replica) { r.leader = "l" }, ask: cut, took: 7 * time.Second, err: raftnode.ErrNoLeader},
+		{name: "it does not answer", change: func(r *replica) { r.leader = "l" }, hangs: true, took: 7 * time.Second, err: raftnode.ErrNoLeader},
 		{name: "it does not lead", change: func(r *replica) { r.leader = "l" }, ask: raftnode.ErrNoLeader, took: 7 * time.Second, err: raftnode.ErrNoLeader},
 		{name: "this server stays behind", change: func(r *replica) { r.leader = "l" }, behind: true, took: 7 * time.Second, err: context.DeadlineExceeded},
 		{name: "this server stays behind and somebody waits", ctx: Hurried, behind: true,
@@ -131,7 +133,11 @@ func TestAReadWaitsForALeaderButNotForEver(t *testing.T) {
 				if tc.behind {
 					r.applied = make(chan uint64)
 				}
-				c := &Consistency{Raft: r, Ask: func(context.Context, string, bool) (raftnode.Commitment, error) {
+				c := &Consistency{Raft: r, Ask: func(ctx context.Context, _ string, _ bool) (raftnode.Commitment, error) {
+					if tc.hangs {
+						<-ctx.Done()
+						return raftnode.Commitment{}, ctx.Err()
+					}
 					return raftnode.Commitment{Index: 9}, tc.ask
 				}}
 				if tc.change != nil {
@@ -153,6 +159,7 @@ func TestAReadWaitsForALeaderButNotForEver(t *testing.T) {
 				if tc.err == nil && err != nil || tc.err != nil && (!errors.Is(err, tc.err) || errs.KindOf(err) != errs.Unavailable) {
 					t.Errorf("got %v", err)
 				}
+				time.Sleep(askTimeout) // of the bubble: until the last question has ended too
 				if err != nil && tc.err == raftnode.ErrNoLeader && !strings.HasPrefix(err.Error(), "No cluster leader") {
 					t.Errorf("text %q", err)
 				}

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -28,8 +29,11 @@ type share struct {
 	running bool
 }
 
+// errNoAnswer is that of a caller who did not wait for the answer.
+var errNoAnswer = errs.New(errs.Unavailable, "no read index")
+
 // do returns the answer of ask, which may be that of another caller's equal
-// function. It returns errs.Unavailable if ctx ends first.
+// function. It returns errNoAnswer if ctx ends first.
 func (s *share) do(ctx context.Context, ask func(context.Context) (uint64, error)) (uint64, error) {
 	s.mu.Lock()
 	if s.next == nil {
@@ -45,7 +49,7 @@ func (s *share) do(ctx context.Context, ask func(context.Context) (uint64, error
 	case <-q.done:
 		return q.index, q.err
 	case <-ctx.Done():
-		return 0, errs.Errorf(errs.Unavailable, "no read index: %w", ctx.Err())
+		return 0, fmt.Errorf("%w: %w", errNoAnswer, ctx.Err())
 	}
 }
 
