@@ -120,7 +120,11 @@ func (l *Leafs) renew(ctx context.Context, e *leafEntry, id ca.ServiceID, token 
 	now := l.now()
 	switch {
 	case later(err):
-		e.pause = min(max(2*e.pause, firstRetry), lastRetry)
+		last := lastRetry
+		if valid := e.leaf != nil && now.Before(e.ends); !valid {
+			last = leafHold / 4 // whoever asks does so only for so long
+		}
+		e.pause = min(max(2*e.pause, firstRetry), last)
 		e.retry = now.Add(e.pause/2 + rand.N(e.pause))
 		return err
 	case err != nil: // another caller may be luckier

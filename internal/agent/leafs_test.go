@@ -356,6 +356,22 @@ func TestWhileServersCannotSign(t *testing.T) {
 	})
 }
 
+// However long servers could not sign, whoever asks when they can again has a leaf in time.
+func TestALeafIsThereSoonAfterServersSignAgain(t *testing.T) {
+	for range 50 {
+		inMesh(t, func(t *testing.T, s *meshServer, l *Leafs) {
+			s.fail(errs.New(errs.Throttled, "Rate limit reached, try again later"))
+			for range 10 {
+				if _, _, _, err := l.Leaf(t.Context(), s.read("web", "web")); errs.KindOf(err) != errs.Throttled {
+					t.Errorf("got %v", err)
+				}
+			}
+			s.fail(nil)
+			mustLeaf(t, l, s.read("web", "web"))
+		})
+	}
+}
+
 func TestAttack_ATokenThatEndsWhileItsOwnerWaits(t *testing.T) {
 	inMesh(t, func(t *testing.T, s *meshServer, l *Leafs) {
 		q := s.read("web", "web")
