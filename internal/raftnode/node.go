@@ -275,14 +275,11 @@ func (n *Node) Barrier(ctx context.Context) error {
 
 // wait asks raft and waits for the answer, but not longer than ctx.
 func (n *Node) wait(ctx context.Context, ask func() raft.Future) error {
-	done := make(chan error, 1)
-	go func() { done <- n.settle(ask()) }()
-	select {
-	case err := <-done:
-		return asUnavailable(err)
-	case <-ctx.Done():
-		return errs.Errorf(errs.Unavailable, "no answer from the cluster: %w", ctx.Err())
+	err := n.await(ctx, ask)
+	if ctx.Err() != nil && err == ctx.Err() {
+		return errs.Errorf(errs.Unavailable, "no answer from the cluster: %w", err)
 	}
+	return asUnavailable(err)
 }
 
 // asUnavailable gives an error of raft the kind that callers act on.

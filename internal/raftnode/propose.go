@@ -137,14 +137,21 @@ func (n *Node) commit(batch []*proposal) {
 	}
 }
 
-// settle returns the outcome of f. What is handed to raft in the moment in which
-// it stops never gets one: then it is raft.ErrRaftShutdown.
+// settle returns the outcome of f.
 func (n *Node) settle(f raft.Future) error {
+	return n.await(context.Background(), func() raft.Future { return f })
+}
+
+// await asks raft and returns what comes of it, or ctx's error. What is handed to raft in the moment in which
+// it stops never gets an answer: then it is raft.ErrRaftShutdown.
+func (n *Node) await(ctx context.Context, ask func() raft.Future) error {
 	settled := make(chan error, 1)
-	go func() { settled <- f.Error() }()
+	go func() { settled <- ask().Error() }()
 	select {
 	case err := <-settled:
 		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	case <-n.halted:
 	}
 	select {
