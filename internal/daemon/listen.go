@@ -22,6 +22,7 @@ type listener struct {
 	protocol string // "http" or "https"
 	server   *http.Server
 	cut      context.CancelFunc // ends the context of every request that reads
+	end      context.CancelFunc // ends that of every request
 }
 
 // serve answers until the listener is shut down, which gives nil.
@@ -37,7 +38,7 @@ func (l *listener) serve(context.Context) error {
 // something has all of that time.
 func (l *listener) shutdown(ctx context.Context) {
 	grace := time.AfterFunc(drainGrace, l.cut)
-	defer l.cut()
+	defer l.end()
 	defer grace.Stop()
 	if err := l.server.Shutdown(ctx); err != nil {
 		_ = l.server.Close()
@@ -90,24 +91,32 @@ func (b *base) openProtocol(protocol string, addrs []string, port int, handler h
 		}
 		b.log.Info("Starting server", slog.String("address", l.Addr().String()),
 			slog.String("network", l.Addr().Network()), slog.String("protocol", protocol))
-		reads, cut := context.WithCancel(context.Background())
-		server := httpapi.NewServer(endReads(reads, handler), limits, b.log)
+		life, end := context.WithCancel(context.Background())
+		reads, cut := context.WithCancel(life)
+		server := httpapi.NewServer(shelterWrites(reads, life, handler), limits, b.log)
+		server.BaseContext = func(net.Listener) context.Context { return reads }
 		l = httpapi.NewListener(l, limits)
 		if protocol == "https" {
 			l = tls.NewListener(l, b.https.config())
 		}
-		b.listeners = append(b.listeners, &listener{Listener: l, protocol: protocol, server: server, cut: cut})
+		b.listeners = append(b.listeners, &listener{Listener: l, protocol: protocol, server: server, cut: cut, end: end})
 	}
 	return nil
 }
 
-// endReads ends requests that only read, of which some block, when life ends.
-func endReads(life context.Context, handler http.Handler) http.Handler {
+// shelterWrites lets requests that change something live until life ends, or their caller leaves. Those that only read, of
+// which some block, end with reads, the base of every request's context.
+func shelterWrites(reads, life context.Context, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			ctx, end := context.WithCancel(r.Context())
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			ctx, end := context.WithCancel(context.WithoutCancel(r.Context()))
 			defer end()
 			defer context.AfterFunc(life, end)()
+			defer context.AfterFunc(r.Context(), func() {
+				if reads.Err() == nil { // the caller has left
+					end()
+				}
+			})()
 			r = r.WithContext(ctx)
 		}
 		handler.ServeHTTP(w, r)

@@ -147,15 +147,27 @@ func servePort(t *testing.T, authority *ca.AgentCA) (addr string) {
 }
 
 func TestRequestsThatReadEndWithTheirListener(t *testing.T) {
-	life, end := context.WithCancel(t.Context())
-	end()
 	for method, ends := range map[string]bool{http.MethodGet: true, http.MethodHead: true, http.MethodPut: false, http.MethodPost: false, http.MethodDelete: false} {
-		endReads(life, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			if ends {
-				<-r.Context().Done()
-			} else if err := r.Context().Err(); err != nil {
-				t.Errorf("%s: %v", method, err)
+		life, end := context.WithCancel(t.Context())
+		defer end()
+		reads, cut := context.WithCancel(life)
+		cut()
+		shelterWrites(reads, life, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if !ends {
+				if err := r.Context().Err(); err != nil {
+					t.Errorf("%s: %v", method, err)
+				}
+				end()
 			}
-		})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, "/", nil))
+			<-r.Context().Done()
+		})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, "/", nil).WithContext(reads))
 	}
+}
+
+func TestARequestThatChangesSomethingEndsWithItsCaller(t *testing.T) {
+	caller, leave := context.WithCancel(t.Context())
+	shelterWrites(t.Context(), t.Context(), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		leave()
+		<-r.Context().Done()
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPut, "/", nil).WithContext(caller))
 }
