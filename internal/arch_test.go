@@ -18,7 +18,7 @@ import (
 // rows lists the packages below internal/ from the bottom up. A package
 // imports only packages of rows above its own in this list, never of its own row.
 var rows = [][]string{
-	{"errs", "wire", "atomicfile", "freeport", "logging", "telemetry", "hostinfo", "sleep", "uuid", "version"},
+	{"errs", "wire", "atomicfile", "freeport", "logging", "telemetry", "hostinfo", "oneconn", "sleep", "uuid", "version"},
 	{"tenancy", "filter", "limit"},
 	{"acl", "authmethod", "catalog", "configentry", "ca", "envoy", "kv", "autopilot", "snapshot", "store"},
 	{"state"},

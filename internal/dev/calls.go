@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lictor/lictor/internal/oneconn"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 // newCaller returns a client whose calls have a connection each; or with keep one for all of them, one after the other.
 func newCaller(keep bool) *http.Client {
 	if keep {
-		return &http.Client{Timeout: callTime, Transport: &kept{dial: new(net.Dialer).DialContext}}
+		return &http.Client{Timeout: callTime, Transport: &oneconn.Transport{}}
 	}
 	return &http.Client{Timeout: callTime, Transport: &http.Transport{DisableKeepAlives: true}}
 }

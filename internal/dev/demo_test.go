@@ -1,8 +1,6 @@
 package dev
 
 import (
-	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -71,35 +69,6 @@ func TestACallerThatKeepsItsConnectionSaysThatItEnded(t *testing.T) {
 	}
 	if _, err := call(t.Context(), fresh, server.URL); err != nil {
 		t.Errorf("a caller with connections of one call: %v", err)
-	}
-}
-
-// slowWriter is a connection whose writes return long after the other side has what was written.
-type slowWriter struct{ net.Conn }
-
-func (w slowWriter) Write(b []byte) (int, error) {
-	n, err := w.Conn.Write(b)
-	<-time.After(100 * time.Millisecond)
-	return n, err
-}
-
-func TestACallerKeepsItsConnectionOnABusyMachine(t *testing.T) {
-	server := httptest.NewServer((&demoService{name: "api"}).handler())
-	defer server.Close()
-	dialled := 0
-	held := &http.Client{Transport: &kept{dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dialled++
-		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-		return slowWriter{conn}, err
-	}}}
-	defer held.CloseIdleConnections()
-	for range 3 {
-		if _, err := call(t.Context(), held, server.URL); err != nil {
-			t.Error(err)
-		}
-	}
-	if dialled != 1 {
-		t.Errorf("%d connections", dialled)
 	}
 }
 

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -27,6 +26,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/lictor/lictor/internal/oneconn"
 	"github.com/lictor/lictor/test/cluster"
 	"github.com/lictor/lictor/test/xdsreader"
 )
@@ -303,11 +303,6 @@ func (m *mesh) call(c *http.Client) error {
 	if err != nil {
 		return err
 	}
-	return answered(resp)
-}
-
-// answered reads the answer of api.
-func answered(resp *http.Response) error {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err == nil && string(body) != "api" {
@@ -316,44 +311,16 @@ func answered(resp *http.Response) error {
 	return err
 }
 
-// keptCaller calls api over one connection. It is not that of an http.Client, which drops one now and then on a busy machine.
-type keptCaller struct {
-	conn    net.Conn
-	answers *bufio.Reader
-}
-
-// keep opens a connection that stays.
-func (m *mesh) keep() *keptCaller {
-	m.t.Helper()
-	conn, err := net.DialTimeout("tcp", m.upstream, meshPatience)
-	must(m.t, err)
-	return &keptCaller{conn, bufio.NewReader(conn)}
-}
-
-func (k *keptCaller) call() error {
-	if err := k.conn.SetDeadline(time.Now().Add(meshPatience)); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(k.conn, "GET / HTTP/1.1\r\nHost: api\r\n\r\n"); err != nil {
-		return err
-	}
-	resp, err := http.ReadResponse(k.answers, nil)
-	if err != nil {
-		return err
-	}
-	return answered(resp)
-}
-
 // traffic calls api until stop is called. One caller keeps its connection.
 func (m *mesh) traffic() (stop func()) {
-	kept := m.keep()
+	kept := &http.Client{Transport: &oneconn.Transport{}}
 	passing := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	end := make(chan struct{})
 	var work sync.WaitGroup
 	for i := range meshCallers {
-		call := func() error { return m.call(passing) }
+		client := passing
 		if i == 0 {
-			call = kept.call
+			client = kept
 		}
 		work.Go(func() {
 			tick := time.NewTicker(meshTick)
@@ -364,7 +331,7 @@ func (m *mesh) traffic() (stop func()) {
 					return
 				case <-tick.C:
 				}
-				if err := call(); err != nil {
+				if err := m.call(client); err != nil {
 					m.failed.Add(1)
 					m.t.Errorf("a call failed: %v", err)
 					if i == 0 {
@@ -378,7 +345,7 @@ func (m *mesh) traffic() (stop func()) {
 	stop = sync.OnceFunc(func() {
 		close(end)
 		work.Wait()
-		_ = kept.conn.Close()
+		kept.CloseIdleConnections()
 	})
 	m.t.Cleanup(stop) // before what it calls ends
 	return stop
