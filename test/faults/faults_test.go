@@ -86,21 +86,33 @@ func start(t *testing.T, clients, raftMultiplier int) *cluster.Cluster {
 	return c
 }
 
-// again does what may be done more than once until the cluster lets it: on a busy machine
-// servers may elect a leader at any time.
-func again(t *testing.T, do func() error) {
+// await tries until there is no error any more. An error after all patience ends the test.
+func await(t *testing.T, try func() error) {
 	t.Helper()
 	tick := time.NewTicker(10 * pace)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); ; <-tick.C {
-		err := do()
+		err := try()
 		if err == nil {
 			return
 		}
-		if !unavailable(err) || time.Now().After(deadline) {
+		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// again does what may be done more than once until the cluster lets it: on a busy machine
+// servers may elect a leader at any time.
+func again(t *testing.T, do func() error) {
+	t.Helper()
+	await(t, func() error {
+		err := do()
+		if err != nil && !unavailable(err) {
+			t.Fatal(err)
+		}
+		return err
+	})
 }
 
 // unavailable reports whether err is a server's word that it could not do what it was asked for, or that it said nothing.

@@ -177,11 +177,9 @@ func (r *lincheck) faults() []fault {
 func (r *lincheck) leader() *cluster.Agent { return leaderOf(r.t, r.cluster) }
 
 // leaderOf returns who leads, as soon as all servers say the same.
-func leaderOf(t *testing.T, c *cluster.Cluster) *cluster.Agent {
+func leaderOf(t *testing.T, c *cluster.Cluster) (leader *cluster.Agent) {
 	t.Helper()
-	tick := time.NewTicker(pace)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
+	await(t, func() error {
 		named := map[string]bool{}
 		for _, s := range c.Servers {
 			var addr string
@@ -193,13 +191,13 @@ func leaderOf(t *testing.T, c *cluster.Cluster) *cluster.Agent {
 		}
 		for _, l := range c.Servers {
 			if len(named) == 1 && named[l.Advertised()] {
-				return l
+				leader = l
+				return nil
 			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("servers take for the leader: %v", named)
-		}
-	}
+		return fmt.Errorf("servers take for the leader: %v", named)
+	})
+	return leader
 }
 
 func (r *lincheck) follower() *cluster.Agent {

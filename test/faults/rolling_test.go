@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"testing"
@@ -79,22 +80,18 @@ func changeGossipKey(t *testing.T, c *cluster.Cluster) {
 	ask(t, c.Servers[2], http.MethodDelete, path, key{old}, nil)
 	c.GossipKey = next
 	restart(t, c.Servers[0])
-	tick := time.NewTicker(10 * pace)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C { // it serves before it has joined
+	await(t, func() error { // it serves before it has joined
 		var rings []struct {
 			NumNodes int
 			Keys     map[string]int
 		}
 		ask(t, c.Servers[0], http.MethodGet, path, nil, &rings)
 		all := len(c.Servers) + len(c.Clients)
-		if len(rings) == 1 && rings[0].NumNodes == all && len(rings[0].Keys) == 1 && rings[0].Keys[next] == all {
-			return
+		if len(rings) != 1 || rings[0].NumNodes != all || len(rings[0].Keys) != 1 || rings[0].Keys[next] != all {
+			return fmt.Errorf("%d members, and not all have the new key alone: %+v", all, rings)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d members, and not all have the new key alone: %+v", all, rings)
-		}
-	}
+		return nil
+	})
 }
 
 // changeCA moves everybody to another CA: first all trust both, then all servers
